@@ -1,0 +1,503 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""TIFF files in, safetensors values out: whole batches, without the GIL.
+
+The bytes go from the file to one buffer, and from there, decoded, to their
+final place in the value. The rooms beside this one: `file` reads files, `tags`
+and `image` learn what they hold, `decode` decodes them, through libtiff by way
+of `handle`, and `samples` moves the samples.
+"""
+
+import json
+import os
+import sys
+
+from cpython.ref cimport PyObject
+from libc.errno cimport ENOENT, errno
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset, strlen
+from posix.fcntl cimport O_RDONLY
+from posix.unistd cimport close
+
+from decode cimport Workspace, close_workspace, decode, open_workspace
+from file cimport AT_FDCWD, O_CLOEXEC, Buffer, openat, read_file
+from image cimport DType, Image, read_image
+from libdeflate cimport LIBDEFLATE_VERSION_STRING
+from libtiff cimport TIFFCodec, TIFFGetConfiguredCODECs, TIFFGetVersion, _TIFFfree
+from problem cimport Problem, fail, fail2
+from tags cimport Source
+
+from rs_tensor_encoder.errors import PatchError
+
+if sys.byteorder != "little":
+    raise ImportError("rs-tensor-encoder runs on little-endian machines only")
+
+#: safetensors' names of the sample types, in the order of ``DType``.
+DTYPES = ("U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
+
+#: Decoded bytes of one file, and bytes of one file, beyond which it is refused.
+LIMIT = 1 << 30
+
+# A value starts at a multiple of this in its batch, so that all samples are aligned.
+cdef enum:
+    ALIGNMENT = 64
+
+# Headers kept for shapes seen before; more are only a matter of building them again.
+cdef enum:
+    HEADERS = 256
+
+# What became of a patch.
+cdef enum Outcome:
+    FAILED = -1
+    DONE = 0
+    NEW_SHAPES = 1
+    NO_ROOM = 2
+
+cdef struct Shape:
+    uint64_t width
+    uint64_t height
+    DType dtype
+
+cdef struct Plan:
+    # How the values of one format whose files have certain shapes are laid out.
+    const char *header
+    uint64_t length      # of the header, in bytes
+    uint64_t size        # of the whole value, in bytes
+    uint64_t *offsets    # of the bands, from the start of the value
+    Shape *shapes        # of the files
+    int files
+    PyObject *text       # the header, as the bytes object that owns it
+
+cdef struct Job:
+    int format           # index of the patch's format
+    const char *directory
+    const char *names    # of the files, without extension, each ended by a NUL
+    uint64_t start       # where the value begins in the batch
+    uint64_t stop
+    const Plan *plan     # of the value
+
+
+def versions():
+    """Versions of the libraries compiled in.
+
+    Returns
+    -------
+    dict
+        ``libtiff`` and ``libdeflate``: version numbers (str); ``codecs``: names
+        of the TIFF compressions that can be decoded (list of str).
+    """
+    cdef TIFFCodec *codecs = TIFFGetConfiguredCODECs()
+    cdef TIFFCodec *codec = codecs
+    names = []
+    if codecs == NULL:
+        raise MemoryError
+    try:
+        while codec.name != NULL:
+            names.append(codec.name.decode("ascii", "replace"))
+            codec += 1
+    finally:
+        _TIFFfree(codecs)
+    # "LIBTIFF, Version 4.5.0\nCopyright ..."
+    text = (<bytes>TIFFGetVersion()).decode("ascii", "replace")
+    return {
+        "libtiff": text.split("\n")[0].rpartition(" ")[2],
+        "libdeflate": (<bytes>LIBDEFLATE_VERSION_STRING).decode("ascii"),
+        "codecs": names,
+    }
+
+
+def header(tensors):
+    """Header of a safetensors value, and where its tensors lie behind it.
+
+    The bytes are those of ``safetensors.numpy.save``: tensors sorted by type
+    (widest first), then by name; compact JSON, padded with spaces to a multiple
+    of 8 (safetensors 0.3.1 and newer, ``serialize`` in its Rust source).
+
+    Parameters
+    ----------
+    tensors : sequence of (name, dtype, rows, columns)
+        ``dtype`` is one of `DTYPES`.
+
+    Returns
+    -------
+    text : bytes
+        The header with its 8-byte length in front.
+    offsets : list of int
+        Where each tensor begins, in bytes behind the header, in the order given.
+    size : int
+        Bytes of all tensors.
+    """
+    order = sorted(
+        range(len(tensors)),
+        key=lambda i: (-DTYPES.index(tensors[i][1]), tensors[i][0].encode()))
+    offsets = [0] * len(tensors)
+    entries = []
+    at = 0
+    for i in order:
+        name, dtype, rows, columns = tensors[i]
+        offsets[i] = at
+        end = at + rows * columns * _itemsize(dtype)
+        entries.append(
+            f'{json.dumps(name, ensure_ascii=False)}:{{"dtype":"{dtype}",'
+            f'"shape":[{rows},{columns}],"data_offsets":[{at},{end}]}}')
+        at = end
+    text = ("{" + ",".join(entries) + "}").encode()
+    text += b" " * ((8 - len(text) % 8) % 8)
+    return len(text).to_bytes(8, "little") + text, offsets, at
+
+
+def _itemsize(dtype):
+    return int(dtype[1:]) // 8
+
+
+cdef class Header:
+    # Owns a Plan.
+    cdef Plan plan
+    cdef bytes text
+
+    def __cinit__(self, tuple bands, list shapes):
+        tensors = [
+            (name, DTYPES[dtype], rows, columns)
+            for names, (dtype, rows, columns) in zip(bands, shapes, strict=True)
+            for name in names]
+        self.text, offsets, size = header(tensors)
+        self.plan.text = <PyObject *>self.text
+        self.plan.header = self.text
+        self.plan.length = len(self.text)
+        self.plan.size = self.plan.length + size
+        self.plan.files = len(shapes)
+        self.plan.offsets = <uint64_t *>calloc(len(offsets), sizeof(uint64_t))
+        self.plan.shapes = <Shape *>calloc(len(shapes), sizeof(Shape))
+        if self.plan.offsets == NULL or self.plan.shapes == NULL:
+            raise MemoryError
+        for i, offset in enumerate(offsets):
+            self.plan.offsets[i] = self.plan.length + offset
+        for i, (dtype, rows, columns) in enumerate(shapes):
+            self.plan.shapes[i].dtype = dtype
+            self.plan.shapes[i].height = rows
+            self.plan.shapes[i].width = columns
+
+    def __dealloc__(self):
+        free(self.plan.offsets)
+        free(self.plan.shapes)
+
+
+cdef bint fits(const Plan *plan, const Image *images) noexcept nogil:
+    """Whether the images have the shapes and types that the plan is for."""
+    cdef int f
+    for f in range(plan.files):
+        if (
+            plan.shapes[f].width != images[f].width
+            or plan.shapes[f].height != images[f].height
+            or plan.shapes[f].dtype != images[f].dtype
+        ):
+            return False
+    return True
+
+
+cdef class Encoder:
+    """Turns patches of TIFF files into safetensors values; one per thread.
+
+    Parameters
+    ----------
+    formats : sequence of formats
+        What the patches are made of: a format is a sequence of files, a file a
+        sequence of the names of its bands (str), in file order.
+    extensions : sequence of str
+        Extensions that the files may have, the likeliest first.
+    limit : int
+        Bytes of a file, and of its decoded pixels, beyond which it is refused.
+    """
+
+    cdef tuple formats
+    cdef tuple extensions
+    cdef uint64_t limit
+    cdef dict headers            # (format, shapes) -> Header
+    cdef Plan **current          # the plan used last, per format
+    cdef int *files              # number of files, per format
+    cdef uint64_t **bands        # number of bands of each file, per format
+    cdef int *extension          # index of the extension used last, per format
+    cdef char endings[8][16]     # the extensions
+    cdef int n_endings
+    cdef Buffer input            # the files of a patch, one behind the other
+    cdef Workspace space
+    cdef Source *sources
+    cdef Image *images
+    cdef uint64_t *starts        # of the files, in the input
+    cdef uint64_t *sizes         # of the files, in bytes
+    cdef bint loaded             # the files of the patch at hand are in memory
+    cdef char name[1024]         # of the file at hand
+
+    def __cinit__(self, formats, extensions, limit=LIMIT):
+        cdef int i, f, most = 1
+        self.formats = tuple(tuple(tuple(names) for names in files) for files in formats)
+        self.extensions = tuple(extensions)
+        self.limit = limit
+        self.headers = {}
+        if open_workspace(&self.space, limit):
+            raise MemoryError
+        n = len(self.formats)
+        self.current = <Plan **>calloc(n, sizeof(Plan *))
+        self.files = <int *>calloc(n, sizeof(int))
+        self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
+        self.extension = <int *>calloc(n, sizeof(int))
+        if (
+            self.current == NULL or self.files == NULL
+            or self.bands == NULL or self.extension == NULL
+        ):
+            raise MemoryError
+        for i, files in enumerate(self.formats):
+            self.files[i] = len(files)
+            most = max(most, self.files[i])
+            self.bands[i] = <uint64_t *>calloc(len(files), sizeof(uint64_t))
+            if self.bands[i] == NULL:
+                raise MemoryError
+            for f, names in enumerate(files):
+                self.bands[i][f] = len(names)
+        self.sources = <Source *>calloc(most, sizeof(Source))
+        self.images = <Image *>calloc(most, sizeof(Image))
+        self.starts = <uint64_t *>calloc(most, sizeof(uint64_t))
+        self.sizes = <uint64_t *>calloc(most, sizeof(uint64_t))
+        if (
+            self.sources == NULL or self.images == NULL or self.starts == NULL
+            or self.sizes == NULL
+        ):
+            raise MemoryError
+        self.n_endings = len(self.extensions)
+        if not 0 < self.n_endings <= 8 or any(len(x.encode()) > 15 for x in self.extensions):
+            raise ValueError("1 to 8 extensions of at most 15 bytes")
+        for i, extension in enumerate(self.extensions):
+            text = extension.encode() + b"\0"
+            memcpy(self.endings[i], <const char *>text, len(text))
+
+    def __dealloc__(self):
+        cdef int i
+        if self.bands != NULL:
+            for i in range(len(self.formats)):
+                free(self.bands[i])
+        free(self.bands)
+        free(self.current)
+        free(self.files)
+        free(self.extension)
+        free(self.sources)
+        free(self.images)
+        free(self.starts)
+        free(self.sizes)
+        free(self.input.data)
+        close_workspace(&self.space)
+
+    def encode(self, patches, uint8_t[::1] out not None, uint64_t start=0):
+        """Encode patches one behind the other into a buffer, as many as fit.
+
+        The GIL is released for the whole batch but for patches that fail and
+        shapes that are new.
+
+        Parameters
+        ----------
+        patches : sequence of (format, directory, names)
+            ``format`` (int) indexes the encoder's formats; ``directory``
+            (bytes) is where the files lie, ``names`` (bytes) their names
+            without extension, in the order of the format, each ended by a NUL.
+        out : writable buffer of uint8, 1-D, contiguous
+            Takes the values.
+        start : int
+            Where in ``out`` the first value may begin, in bytes.
+
+        Returns
+        -------
+        results : list of (start, stop, header) or PatchError
+            One entry per patch, in order, up to the first that does not fit:
+            the slice of ``out`` that is its value and the value's header
+            (bytes; the same object for the same shapes), or why it failed.
+        needed : int
+            0 if all patches fitted; else the size in bytes that ``out`` must
+            have for the first that did not.
+        """
+        cdef list held = list(patches)
+        cdef Py_ssize_t n = len(held), i = 0
+        cdef uint64_t needed = 0
+        cdef Problem problem
+        cdef Outcome outcome = DONE
+        cdef uint8_t *to = &out[0] if out.shape[0] else NULL
+        cdef uint64_t room = out.shape[0]
+        cdef Job *jobs
+        if len(self.headers) > HEADERS:
+            self.headers.clear()
+            memset(self.current, 0, len(self.formats) * sizeof(Plan *))
+        cdef list results = []
+        jobs = <Job *>calloc(max(n, 1), sizeof(Job))
+        if jobs == NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                self.prepare(&jobs[i], held[i])
+            i = 0
+            self.loaded = False
+            while i < n:
+                with nogil:
+                    while i < n:
+                        outcome = self.patch(&jobs[i], to, room, start, &needed, &problem)
+                        if outcome != DONE:
+                            break
+                        start = jobs[i].stop
+                        i += 1
+                while len(results) < i:
+                    results.append(self.result(&jobs[len(results)]))
+                if outcome == FAILED:
+                    results.append(self.failure(&jobs[i], &problem))
+                    i += 1
+                elif outcome == NEW_SHAPES:
+                    self.learn(jobs[i].format)
+                elif outcome == NO_ROOM:
+                    break
+            return results, (needed if outcome == NO_ROOM else 0)
+        finally:
+            self.loaded = False
+            free(jobs)
+
+    # ---- with the GIL -----------------------------------------------------
+
+    cdef int prepare(self, Job *job, patch) except -1:
+        format_, directory, names = patch
+        if not 0 <= format_ < len(self.formats):
+            raise IndexError(f"no format {format_}")
+        if names.count(b"\0") != self.files[format_] or not names.endswith(b"\0"):
+            raise ValueError(f"format {format_} has {self.files[format_]} files, not {names!r}")
+        job.format = format_
+        job.directory = directory
+        job.names = names
+        return 0
+
+    cdef result(self, const Job *job):
+        return job.start, job.stop, <object>job.plan.text
+
+    cdef failure(self, const Job *job, const Problem *problem):
+        reason = problem.text.decode("utf-8", "replace")
+        if problem.error == ENOENT:
+            reason = "there is no such file"
+        elif problem.error:
+            reason = f"{reason}: {os.strerror(problem.error)}"
+        return PatchError(os.path.join(job.directory, self.name), reason)
+
+    cdef int learn(self, int format_) except -1:
+        # The header for the shapes of the images at hand becomes the current one.
+        cdef int f
+        shapes = [
+            (self.images[f].dtype, self.images[f].height, self.images[f].width)
+            for f in range(self.files[format_])]
+        key = (format_, *shapes)
+        cdef Header known = self.headers.get(key)
+        if known is None:
+            known = self.headers[key] = Header(self.formats[format_], shapes)
+        self.current[format_] = &known.plan
+        return 0
+
+    # ---- without the GIL --------------------------------------------------
+
+    cdef Outcome patch(
+        self, Job *job, uint8_t *out, uint64_t room, uint64_t start, uint64_t *needed,
+        Problem *problem
+    ) noexcept nogil:
+        # One patch: read its files, find its header, decode its bands into place.
+        cdef const Plan *plan
+        problem.error = 0
+        if not self.loaded and self.load(job, problem):
+            return FAILED
+        self.loaded = True
+        plan = self.current[job.format]
+        if plan == NULL or not fits(plan, self.images):
+            return NEW_SHAPES
+        job.plan = plan
+        start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        job.start = start
+        job.stop = start + plan.size
+        if job.stop > room:
+            needed[0] = job.stop
+            return NO_ROOM
+        self.loaded = False
+        return DONE if self.fill_value(job, out + start, problem) == 0 else FAILED
+
+    cdef int load(self, const Job *job, Problem *problem) noexcept nogil:
+        # Read all files of a patch and learn their images.
+        cdef int f, directory
+        cdef uint64_t at = 0
+        cdef const char *name = job.names
+        self.name[0] = 0
+        directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC)
+        if directory < 0:
+            problem.error = errno
+            return fail(problem, "cannot be opened")
+        for f in range(self.files[job.format]):
+            if self.read_either(directory, name, job.format, at, &self.sizes[f], problem):
+                close(directory)
+                return -1
+            self.starts[f] = at
+            at += self.sizes[f]
+            name += strlen(name) + 1
+        close(directory)
+        name = job.names
+        for f in range(self.files[job.format]):
+            if read_image(
+                &self.sources[f], self.input.data + self.starts[f], self.sizes[f],
+                self.limit, &self.images[f], problem
+            ):
+                return self.blame(job, f)
+            if self.images[f].samples != self.bands[job.format][f]:
+                fail2(problem, "the file has %llu bands, not %llu",
+                      self.images[f].samples, self.bands[job.format][f])
+                return self.blame(job, f)
+        return 0
+
+    cdef int read_either(
+        self, int directory, const char *name, int format_, uint64_t at, uint64_t *size,
+        Problem *problem
+    ) noexcept nogil:
+        # Read a file under whichever of the extensions it has.
+        cdef int i, first = self.extension[format_]
+        problem.error = 0
+        self.set_name(name, first)
+        if read_file(directory, self.name, self.limit, &self.input, at, size, problem) == 0:
+            return 0
+        if problem.error != ENOENT:
+            return -1
+        for i in range(self.n_endings):
+            if i == first:
+                continue
+            problem.error = 0
+            self.set_name(name, i)
+            if read_file(
+                directory, self.name, self.limit, &self.input, at, size, problem
+            ) == 0:
+                self.extension[format_] = i
+                return 0
+            if problem.error != ENOENT:
+                return -1
+        self.set_name(name, first)
+        return -1
+
+    cdef void set_name(self, const char *name, int ending) noexcept nogil:
+        snprintf(self.name, sizeof(self.name), "%s%s", name, self.endings[ending])
+
+    cdef int blame(self, const Job *job, int f) noexcept nogil:
+        # Have the f-th file named in the error; -1, so that "return blame" reads well.
+        cdef const char *name = job.names
+        cdef int i
+        for i in range(f):
+            name += strlen(name) + 1
+        self.set_name(name, self.extension[job.format])
+        return -1
+
+    cdef int fill_value(self, const Job *job, uint8_t *value, Problem *problem) noexcept nogil:
+        # The header, then every band, each in its place.
+        cdef const uint64_t *offsets = job.plan.offsets
+        cdef int f
+        memcpy(value, job.plan.header, job.plan.length)
+        for f in range(self.files[job.format]):
+            if decode(
+                &self.space, &self.sources[f], &self.images[f], value, offsets, problem
+            ):
+                return self.blame(job, f)
+            offsets += self.images[f].samples
+        return 0

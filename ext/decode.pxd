@@ -1,0 +1,190 @@
+# From the strips and tiles of a file in memory to the planes of its bands. The
+# strips of uncompressed and of deflate files are decoded here (deflate by
+# libdeflate, which holds every strip to its checksum), all others by libtiff.
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from file cimport Buffer, ensure
+from handle cimport Handle, close_handle, open_handle, read_chunk
+from image cimport (
+    ADOBE_DEFLATE, DEFLATE, DType, INTERLEAVED, Image, NONE, find_chunk,
+)
+from libdeflate cimport (
+    LIBDEFLATE_INSUFFICIENT_SPACE, LIBDEFLATE_SUCCESS, libdeflate_alloc_decompressor,
+    libdeflate_decompressor, libdeflate_free_decompressor, libdeflate_zlib_decompress_ex,
+)
+from libtiff cimport TIFFIsCODECConfigured, TIFFReverseBits
+from problem cimport Problem, fail1, fail2, fail3
+from samples cimport fill, scatter, swap_bytes, undo_floating, undo_horizontal
+from tags cimport Source
+
+cdef struct Workspace:
+    # What decoding needs besides its input and output; one per thread.
+    libdeflate_decompressor *inflater
+    Buffer chunk         # a decoded strip or tile
+    Buffer spare         # a row, or a strip with its bits reversed
+    uint64_t limit       # bytes that libtiff may allocate at once
+
+
+cdef inline int open_workspace(Workspace *space, uint64_t limit) noexcept nogil:
+    memset(space, 0, sizeof(Workspace))
+    space.limit = limit
+    space.inflater = libdeflate_alloc_decompressor()
+    return 0 if space.inflater != NULL else -1
+
+
+cdef inline void close_workspace(Workspace *space) noexcept nogil:
+    free(space.chunk.data)
+    free(space.spare.data)
+    if space.inflater != NULL:
+        libdeflate_free_decompressor(space.inflater)
+    memset(space, 0, sizeof(Workspace))
+
+
+cdef inline int inflate(
+    Workspace *space, const Image *image, uint64_t i, const uint8_t *data, uint64_t stored,
+    uint8_t *to, uint64_t size, Problem *problem
+) noexcept nogil:
+    # zlib data, held to its size and its checksum (RFC 1950): libtiff accepts
+    # damaged strips that this finds out.
+    cdef size_t read_ = 0, written = 0
+    cdef int result = libdeflate_zlib_decompress_ex(
+        space.inflater, data, stored, to, size, &read_, &written)
+    cdef uint64_t whole = image.chunk_width * image.chunk_height * image.itemsize
+    if image.planar == INTERLEAVED:
+        whole *= image.samples
+    if result == LIBDEFLATE_INSUFFICIENT_SPACE and whole > size:
+        # The last strip, which some writers store with all of its rows.
+        if ensure(&space.spare, stored + whole, problem):
+            return -1
+        if image.fill_order == 2:
+            data = space.spare.data
+        result = libdeflate_zlib_decompress_ex(
+            space.inflater, data, stored, space.spare.data + stored, whole, &read_, &written)
+        if result == LIBDEFLATE_SUCCESS and written == whole:
+            memcpy(to, space.spare.data + stored, size)
+            written = size
+    if result == LIBDEFLATE_INSUFFICIENT_SPACE:
+        return fail2(problem, "strip or tile %llu decodes to more than its %llu bytes",
+                     i, size)
+    if result != LIBDEFLATE_SUCCESS:
+        return fail1(problem, "strip or tile %llu is damaged (its deflate data do not "
+                     "match their checksum or are not valid)", i)
+    if written != size:
+        return fail3(problem, "strip or tile %llu decodes to %llu bytes, not %llu",
+                     i, written, size)
+    if read_ != stored:
+        return fail3(problem, "strip or tile %llu has %llu bytes, of which its deflate "
+                     "data take only %llu", i, stored, read_)
+    return 0
+
+
+cdef inline int decompress(
+    Workspace *space, const Source *source, const Image *image, uint64_t i, Handle *handle,
+    const uint8_t *data, uint64_t stored, uint8_t *to, uint64_t size, uint64_t rows,
+    Problem *problem
+) noexcept nogil:
+    # The samples of the i-th chunk, whose ``stored`` bytes are at ``data``, to
+    # ``to``: exactly ``size`` bytes, in the machine's byte order.
+    cdef uint64_t samples = image.samples if image.planar == INTERLEAVED else 1
+    cdef uint64_t per_row = image.chunk_width * samples
+    if handle != NULL:
+        return read_chunk(handle, image, i, to, size, problem)
+    if image.fill_order == 2:
+        if ensure(&space.spare, stored, problem):
+            return -1
+        memcpy(space.spare.data, data, stored)
+        TIFFReverseBits(space.spare.data, <Py_ssize_t>stored)
+        data = space.spare.data
+    if image.compression == NONE:
+        memcpy(to, data, size)
+    elif inflate(space, image, i, data, stored, to, size, problem):
+        return -1
+    if source.swap and (image.predictor != 3 or image.compression == NONE):
+        swap_bytes(to, rows * per_row, image.itemsize)
+    if image.compression == NONE or image.predictor == 1:
+        return 0
+    if image.predictor == 2:
+        undo_horizontal(to, rows, per_row, samples, image.itemsize)
+        return 0
+    if image.predictor == 3 and image.dtype in (DType.F16, DType.F32, DType.F64):
+        if ensure(&space.spare, per_row * image.itemsize, problem):
+            return -1
+        undo_floating(to, space.spare.data, rows, per_row, samples, image.itemsize)
+        return 0
+    return fail1(
+        problem, "predictor %llu is not supported with samples of this type",
+        image.predictor)
+
+
+cdef inline int decode_chunk(
+    Workspace *space, const Source *source, const Image *image, uint64_t i, Handle *handle,
+    uint8_t *value, const uint64_t *offsets, Problem *problem
+) noexcept nogil:
+    # Decode the i-th strip or tile: straight into place where its pixels
+    # lie there as they do in the chunk, else by way of a buffer.
+    cdef uint64_t per_plane = image.across * image.down
+    cdef uint64_t first = i // per_plane         # band; 0 when interleaved
+    cdef uint64_t x = i % per_plane % image.across * image.chunk_width
+    cdef uint64_t y = i % per_plane // image.across * image.chunk_height
+    cdef uint64_t rows = min(image.chunk_height, image.height - y)
+    cdef uint64_t columns = min(image.chunk_width, image.width - x)
+    cdef uint64_t samples = image.samples if image.planar == INTERLEAVED else 1
+    # A tile is stored whole, a strip ends with the image.
+    cdef uint64_t stored_rows = image.chunk_height if image.tiled else rows
+    cdef uint64_t size = stored_rows * image.chunk_width * samples * image.itemsize
+    cdef uint64_t at = (y * image.width + x) * image.itemsize
+    cdef uint64_t stored, s
+    cdef const uint8_t *data
+    cdef uint8_t *to
+    if find_chunk(source, image, i, size, &data, &stored, problem):
+        return -1
+    if data == NULL:
+        for s in range(samples):
+            fill(value + offsets[first + s] + at, image.width, rows, columns,
+                 image.nodata, image.itemsize)
+        return 0
+    if samples == 1 and image.chunk_width == image.width and stored_rows == rows:
+        to = value + offsets[first] + at
+        return decompress(
+            space, source, image, i, handle, data, stored, to, size, stored_rows, problem)
+    if ensure(&space.chunk, size, problem):
+        return -1
+    if decompress(
+        space, source, image, i, handle, data, stored, space.chunk.data, size, stored_rows,
+        problem
+    ):
+        return -1
+    for s in range(samples):
+        scatter(value + offsets[first + s] + at, image.width, space.chunk.data,
+                image.chunk_width, rows, columns, s, samples, image.itemsize)
+    return 0
+
+
+cdef inline int decode(
+    Workspace *space, const Source *source, const Image *image, uint8_t *value,
+    const uint64_t *offsets, Problem *problem
+) noexcept nogil:
+    # Decode all strips or tiles; band b goes to value + offsets[b].
+    cdef Handle handle
+    cdef bint through_libtiff = image.compression not in (NONE, ADOBE_DEFLATE, DEFLATE)
+    cdef uint64_t i
+    cdef int result = 0
+    if through_libtiff:
+        if not TIFFIsCODECConfigured(image.compression):
+            return fail1(
+                problem, "compression %llu is not among those that libtiff was "
+                "compiled with", image.compression)
+        if open_handle(&handle, source, image, space.limit, problem):
+            return -1
+    for i in range(image.chunks):
+        result = decode_chunk(
+            space, source, image, i, &handle if through_libtiff else NULL, value, offsets,
+            problem)
+        if result:
+            break
+    if through_libtiff:
+        close_handle(&handle)
+    return result

@@ -1,0 +1,72 @@
+{
+  description = "Remote-sensing datasets of TIFF patches into one LMDB database of safetensors";
+
+  # Written for nixos-24.11 and newer: Cython >= 3.1 is needed, which older ones lack.
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs = { self, nixpkgs }:
+    let
+      systems = [ "x86_64-linux" "aarch64-linux" ];
+      forEach = f: nixpkgs.lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
+
+      # Not in nixpkgs: the CMake module that runs Cython.
+      cythonCmake = pkgs: ps: ps.buildPythonPackage rec {
+        pname = "cython-cmake";
+        version = "0.3.0";
+        pyproject = true;
+        src = pkgs.fetchPypi {
+          pname = "cython_cmake";
+          inherit version;
+          hash = "sha256-H2CR+AA9rxIVkmAe7N20wxgYkjLS01rfloqmCWU6C04=";
+        };
+        build-system = [ ps.hatchling ps.hatch-vcs ];
+        dependencies = [ ps.cython ];
+      };
+
+      package = pkgs:
+        let ps = pkgs.python3Packages;
+        in ps.buildPythonApplication {
+          pname = "rs-tensor-encoder";
+          version = "0.1.0";
+          pyproject = true;
+          src = self;
+          build-system = [ ps.scikit-build-core ps.cython (cythonCmake pkgs ps) ];
+          nativeBuildInputs = [ pkgs.cmake pkgs.ninja ];
+          dontUseCmakeConfigure = true;
+          buildInputs = [ pkgs.libtiff pkgs.libdeflate ];
+          dependencies = [
+            ps.click
+            ps.click-default-group
+            ps.imagecodecs
+            ps.lmdb
+            ps.numpy
+            ps.safetensors
+            ps.tifffile
+            ps.tqdm
+          ];
+          nativeCheckInputs = [ ps.pytestCheckHook ps.hypothesis ps.rasterio ps.pillow ];
+          meta = {
+            description = "TIFF patches into one LMDB database of safetensors";
+            license = pkgs.lib.licenses.mit;
+            mainProgram = "rs-tensor-encoder";
+          };
+        };
+    in
+    {
+      packages = forEach (pkgs: { default = package pkgs; });
+
+      apps = forEach (pkgs: {
+        default = {
+          type = "app";
+          program = "${package pkgs}/bin/rs-tensor-encoder";
+        };
+      });
+
+      devShells = forEach (pkgs: {
+        default = pkgs.mkShell {
+          inputsFrom = [ (package pkgs) ];
+          packages = [ pkgs.gnumake pkgs.python3Packages.pytest pkgs.ruff pkgs.mypy ];
+        };
+      });
+    };
+}

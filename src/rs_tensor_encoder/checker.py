@@ -1,0 +1,398 @@
+"""The proof: decodes the sources again, by other means, and compares every bit."""
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from rs_tensor_encoder import database, decoders
+from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.layout import EXTENSIONS
+from rs_tensor_encoder.manifest import Manifest
+from rs_tensor_encoder.sources import Patch, Plan
+
+# Patches that a process is given at once.
+_CHUNK = 32
+
+Progress = Callable[[int, int], None]
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it should be.
+
+    ``pixel`` is the first pixel (row, column) that differs, ``stored`` and
+    ``expected`` its values in the database and in the source.
+    """
+
+    patch: str
+    reason: str
+    band: str | None = None
+    pixel: tuple[int, int] | None = None
+    stored: str | None = None
+    expected: str | None = None
+
+    def __str__(self) -> str:
+        where = self.patch if self.band is None else f"{self.patch}, band {self.band}"
+        return f"{where}: {self.reason}" if where else self.reason
+
+
+@dataclass
+class CheckReport:
+    """What the check found; the database is proven if there are no differences."""
+
+    target: str
+    decoder: str
+    patches: int = 0
+    checked: int = 0
+    tensors: int = 0
+    bytes: int = 0
+    verified: bool = False
+    left_out: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON can hold it."""
+        return asdict(self)
+
+
+class _Job(NamedTuple):
+    """A patch to compare: its key, and its files with their bands."""
+
+    key: bytes
+    files: list[tuple[str, tuple[str, ...]]]
+
+
+class _Result(NamedTuple):
+    tensors: int
+    size: int
+    differences: list[Difference]
+
+
+def check(
+    plan: Plan,
+    target: str,
+    *,
+    decoder: str = "tifffile",
+    workers: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Compare a database with the sources it was made from.
+
+    Every record must be there, must be what ``safetensors.numpy.save`` writes,
+    and must hold exactly the bands of its patch, bit for bit as an independent
+    decoder reads them from the TIFF files. No other record may be there. The
+    structure of the database must be sound.
+
+    Parameters
+    ----------
+    plan : Plan
+        The same sources that were encoded.
+    target : str
+        The database.
+    decoder : str
+        Which decoder reads the TIFF files; see `decoders.NAMES`.
+    workers : int, optional
+        Processes to work with; by default one per processor.
+    sample : int, optional
+        Compare the pixels of only so many patches, chosen at random.
+    seed : int
+        Chooses other patches for ``sample``.
+    progress : callable, optional
+        Called with patches and bytes compared since the last call.
+
+    Raises
+    ------
+    TargetError
+        If there is no database to check.
+    decoders.DecoderError
+        If the decoder is not installed.
+    """
+    decoders.decoder(decoder)
+    manifest = _find(target)
+    report = CheckReport(target, decoder, patches=len(plan.patches))
+    problems = database.verify(target)
+    report.verified = database.can_verify() and not problems
+    if problems:
+        report.differences += [
+            Difference("", f"the database is damaged: {text}") for text in problems
+        ]
+        return report
+    left_out = _check_manifest(manifest, report)
+    present = _check_keys(plan, target, left_out, report)
+    if sample is not None and sample < len(present):
+        chosen = sorted(random.Random(seed).sample(range(len(present)), sample))  # noqa: S311
+        present = [present[i] for i in chosen]
+    jobs = (_job(plan, patch) for patch in present)
+    for count, results in _run(jobs, target, decoder, workers or _processors()):
+        report.checked += count
+        for result in results:
+            report.tensors += result.tensors
+            report.bytes += result.size
+            report.differences += result.differences
+        if progress is not None:
+            progress(count, sum(result.size for result in results))
+    _check_left_out(plan, left_out, decoder, report)
+    return report
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+
+
+def _find(target: str) -> Manifest | None:
+    if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
+        raise TargetError(
+            f"{target}: is not complete (what there is lies in {target}.partial); encode it to "
+            "the end first"
+        )
+    if not os.path.isfile(os.path.join(target, database.DATA)):
+        raise TargetError(f"{target}: no database here (a directory with data.mdb is expected)")
+    return Manifest.load(target)
+
+
+def _check_manifest(manifest: Manifest | None, report: CheckReport) -> set[bytes]:
+    """Hold the database to what its manifest says; return the patches left out on request."""
+    if manifest is None:
+        return set()
+    if not manifest.complete:
+        report.differences.append(
+            Difference("", "the database is partial: encoding it has not come to its end")
+        )
+    return {entry["patch"].encode() for entry in manifest.left_out}
+
+
+def _check_keys(
+    plan: Plan, target: str, left_out: set[bytes], report: CheckReport
+) -> list[Patch]:
+    """Compare the keys; both the patches and the records are sorted. Return what both have."""
+    present = []
+    patches = iter(plan.patches)
+    patch = next(patches, None)
+
+    def missing(absent: Patch) -> None:
+        if absent.key not in left_out:
+            report.differences.append(
+                Difference(absent.key.decode(), f"no such record ({plan.locate(absent)})")
+            )
+
+    with (
+        database.open_reading(target) as env,
+        env.begin() as txn,
+        txn.cursor() as cursor,
+    ):
+        for key in cursor.iternext(keys=True, values=False):
+            while patch is not None and patch.key < key:
+                missing(patch)
+                patch = next(patches, None)
+            if patch is not None and patch.key == key:
+                present.append(patch)
+                patch = next(patches, None)
+            else:
+                name = key.decode("utf-8", "backslashreplace")
+                report.differences.append(Difference(name, "a record that no source explains"))
+    while patch is not None:
+        missing(patch)
+        patch = next(patches, None)
+    return present
+
+
+def _check_left_out(
+    plan: Plan, left_out: set[bytes], decoder: str, report: CheckReport
+) -> None:
+    """Patches left out on request must not be readable by the other decoder either."""
+    decode = decoders.decoder(decoder)
+    for patch in plan.patches if left_out else ():
+        if patch.key not in left_out:
+            continue
+        report.left_out += 1
+        try:
+            _read(_job(plan, patch), decode)
+        except _Unreadable:
+            continue
+        report.differences.append(
+            Difference(
+                patch.key.decode(), f"left out by --skip-failed, but {decoder} can read its files"
+            )
+        )
+
+
+def _job(plan: Plan, patch: Patch) -> _Job:
+    source, directory, names = plan.files(patch)
+    paths = [
+        os.path.join(os.fsdecode(directory), name)
+        for name in os.fsdecode(names).split("\0")[:-1]
+    ]
+    bands = [file.bands for file in plan.sources[source].layout.files]
+    return _Job(patch.key, list(zip(paths, bands, strict=True)))
+
+
+# ---- in the processes -------------------------------------------------------
+
+
+class _Unreadable(Exception):  # noqa: N818
+    """A source cannot be read; the text says which file and why."""
+
+
+_env: lmdb.Environment | None = None
+_decode: decoders.Decoder | None = None
+
+
+def _run(
+    jobs: Iterator[_Job], target: str, decoder: str, workers: int
+) -> Iterator[tuple[int, list[_Result]]]:
+    """Compare chunks of patches in processes; in this one if there is one worker."""
+    chunks = _chunks(jobs)
+    if workers == 1:
+        _begin(target, decoder)
+        try:
+            for chunk in chunks:
+                yield len(chunk), _compare_all(chunk)
+        finally:
+            _end()
+        return
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_begin, initargs=(target, decoder)
+    ) as pool:
+        under_way: list[tuple[int, Any]] = []
+        for chunk in chunks:
+            under_way.append((len(chunk), pool.submit(_compare_all, chunk)))
+            if len(under_way) >= 4 * workers:
+                count, future = under_way.pop(0)
+                yield count, future.result()
+        for count, future in under_way:
+            yield count, future.result()
+
+
+def _chunks(jobs: Iterator[_Job]) -> Iterator[list[_Job]]:
+    chunk: list[_Job] = []
+    for job in jobs:
+        chunk.append(job)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _begin(target: str, decoder: str) -> None:
+    global _env, _decode  # noqa: PLW0603  one database and decoder per process
+    _env = database.open_reading(target)
+    _decode = decoders.decoder(decoder)
+
+
+def _end() -> None:
+    global _env  # noqa: PLW0603
+    if _env is not None:
+        _env.close()
+    _env = None
+
+
+def _compare_all(jobs: Sequence[_Job]) -> list[_Result]:
+    assert _env is not None
+    assert _decode is not None
+    results = []
+    with _env.begin() as txn:
+        for job in jobs:
+            value = bytes(txn.get(job.key) or b"")
+            patch = job.key.decode()
+            try:
+                expected = _read(job, _decode)
+            except _Unreadable as error:
+                results.append(_Result(0, len(value), [Difference(patch, str(error))]))
+                continue
+            results.append(_Result(len(expected), len(value), compare(patch, value, expected)))
+    return results
+
+
+def _read(job: _Job, decode: decoders.Decoder) -> Tensors:
+    """Read all bands of a patch by an independent decoder."""
+    expected: Tensors = {}
+    for base, names in job.files:
+        paths = [base + extension for extension in EXTENSIONS]
+        path = next((path for path in paths if os.path.exists(path)), paths[0])
+        try:
+            bands = decode(path)
+        except FileNotFoundError:
+            raise _Unreadable(f"{path}: there is no such file") from None
+        except Exception as error:  # noqa: BLE001  decoders raise what they like
+            raise _Unreadable(f"{path}: cannot be read for the comparison: {error}") from None
+        if len(bands) != len(names):
+            raise _Unreadable(f"{path}: the file has {len(bands)} bands, not {len(names)}")
+        expected |= zip(names, bands, strict=True)
+    return expected
+
+
+def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
+    """Compare a record with the bands of its source.
+
+    Parameters
+    ----------
+    patch : str
+        Key of the record, for the differences.
+    value : bytes
+        The record's value.
+    expected : dict of str to array
+        The bands, 2-D (rows, columns).
+
+    Returns
+    -------
+    list of Difference
+        Empty if the value is, byte for byte, what ``safetensors.numpy.save``
+        writes of the bands.
+    """
+    try:
+        found = safetensors.numpy.load(value)
+    except (SafetensorError, ValueError, KeyError) as error:
+        return [Difference(patch, f"the value is not in the safetensors format: {error}")]
+    differences = [
+        Difference(patch, "no such tensor", band) for band in sorted(expected.keys() - found.keys())
+    ]
+    differences += [
+        Difference(patch, "a tensor that the source does not have", band)
+        for band in sorted(found.keys() - expected.keys())
+    ]
+    for band in expected:
+        if band in found:
+            differences += _compare_band(patch, band, found[band], expected[band])
+    if not differences:
+        arrays = {band: np.ascontiguousarray(array) for band, array in expected.items()}
+        if safetensors.numpy.save(arrays) != value:
+            differences.append(
+                Difference(patch, "the tensors are equal, but the value is not laid out as "
+                           "safetensors.numpy.save does it")
+            )
+    return differences
+
+
+def _compare_band(
+    patch: str, band: str, stored: npt.NDArray[Any], expected: npt.NDArray[Any]
+) -> list[Difference]:
+    if stored.dtype != expected.dtype:
+        return [Difference(patch, f"type {stored.dtype}, not {expected.dtype}", band)]
+    if stored.shape != expected.shape:
+        return [Difference(patch, f"shape {stored.shape}, not {expected.shape}", band)]
+    # Bits, not numbers: NaN equals itself, and -0.0 is not 0.0.
+    bits = np.dtype(f"u{expected.dtype.itemsize}")
+    unequal = stored.view(bits) != np.ascontiguousarray(expected).view(bits)
+    if not unequal.any():
+        return []
+    row, column = (int(i) for i in np.argwhere(unequal)[0])
+    here, there = stored[row, column], expected[row, column]
+    reason = (
+        f"{int(unequal.sum())} pixels differ, first at row {row}, column {column}: "
+        f"{here!s} in the database, {there!s} in the source"
+    )
+    return [Difference(patch, reason, band, (row, column), str(here), str(there))]

@@ -1,0 +1,104 @@
+"""The command ``rs-tensor-encoder``: one file per verb, loaded when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+
+from rs_tensor_encoder import __version__
+from rs_tensor_encoder.errors import EncoderError
+
+VERBS = ("encode", "check", "info", "demo")
+
+
+class _Verbs(DefaultGroup):  # type: ignore[misc]
+    """Verbs, of which `encode` is the default; a verb's module is imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Anything that is not a verb is the first word of the default one.
+        verb = cmd_name if cmd_name in VERBS else VERBS[0]
+        module = importlib.import_module(f"rs_tensor_encoder.cli.{verb}")
+        self.commands[verb] = module.command
+        found: click.Command | None = super().get_command(ctx, cmd_name)
+        return found
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    from rs_tensor_encoder import _tiff
+
+    found = _tiff.versions()
+    click.echo(f"rs-tensor-encoder {__version__}")
+    click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']}")
+    click.echo(f"lmdb {version('lmdb')}, safetensors {version('safetensors')}")
+    click.echo("codecs: " + ", ".join(found["codecs"]))
+    ctx.exit()
+
+
+@click.group(
+    cls=_Verbs,
+    default="encode",
+    default_if_no_args=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+\b
+Examples:
+  rs-tensor-encoder --bigearthnet-s1-root S1 --bigearthnet-s2-root S2 Encoded-BigEarthNet
+  rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet
+  rs-tensor-encoder encode --help
+""",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the versions of the tool, its libraries and its codecs.",
+)
+def cli() -> None:
+    """Convert remote-sensing datasets of TIFF patches into one LMDB of safetensors.
+
+    The verb is encode when none is named.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words behind the command's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 patches failed or differ, 2 usage, 3 source,
+        4 target, 5 out of space, 130 interrupted.
+    """
+    try:
+        code = cli.main(args=arguments, prog_name="rs-tensor-encoder", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EncoderError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing is left to say.
+        sys.stderr.close()
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,87 @@
+"""The verb ``demo``."""
+
+import os
+import shlex
+from typing import Any
+
+import click
+
+# What a reader needs, printed at the end.
+_SNIPPET = """\
+import lmdb, safetensors.numpy
+env = lmdb.open({target!r}, readonly=True, lock=False)
+with env.begin() as txn:
+    patch = safetensors.numpy.load(txn.get({key!r}.encode()))
+print({{band: (pixels.dtype, pixels.shape) for band, pixels in patch.items()}})
+"""
+
+
+@click.command(
+    "demo",
+    epilog="""
+\b
+Example:
+  rs-tensor-encoder demo /tmp/demo
+""",
+)
+@click.argument("directory", type=click.Path(), default="rs-tensor-encoder-demo")
+def command(directory: str) -> int:
+    """Make a small sample dataset, encode it, check it and show how to read it.
+
+    All goes to DIRECTORY, which must not exist: BigEarthNet and HySpecNet in
+    their true structure, two databases, and a picture of one patch.
+    """
+    from rs_tensor_encoder.errors import TargetError
+    from rs_tensor_encoder.preview import PreviewError
+    from rs_tensor_encoder.sample import write_sample
+
+    if os.path.lexists(directory):
+        raise TargetError(f"{directory}: exists already; choose another name, or remove it first")
+    click.echo(f"Writing a sample dataset to {directory} ...")
+    try:
+        sample = write_sample(directory)
+    except OSError as error:
+        raise TargetError(f"{directory}: cannot be written: {error.strerror}") from None
+    bigearthnet = os.path.join(directory, "Encoded-BigEarthNet")
+    hyspecnet = os.path.join(directory, "encoded-hyspecnet")
+    roots = ["--bigearthnet-s1-root", sample.sentinel_1, "--bigearthnet-s2-root", sample.sentinel_2]
+    for arguments in (
+        [*roots, bigearthnet],
+        ["--hyspecnet", sample.hyspecnet, hyspecnet],
+        ["check", *roots, bigearthnet],
+        ["check", "--hyspecnet", sample.hyspecnet, hyspecnet],
+        ["info", bigearthnet],
+    ):
+        code = _run(arguments)
+        if code:
+            return code
+    try:
+        picture = _picture(directory, bigearthnet, sample.pair)
+        click.echo(f"\nOne patch in natural colours beside its radar bands: {picture}")
+    except PreviewError as error:
+        click.echo(f"\nNo picture: {error}", err=True)
+    click.echo("\nTo read a patch in Python:\n")
+    click.echo(_SNIPPET.format(target=bigearthnet, key=sample.pair[1]))
+    return 0
+
+
+def _run(arguments: list[str]) -> int:
+    """Show a command and run it."""
+    from rs_tensor_encoder.cli import main
+
+    click.echo(f"\n$ rs-tensor-encoder {shlex.join(arguments)}")
+    return main(arguments)
+
+
+def _picture(directory: str, target: str, pair: tuple[str, str]) -> str:
+    import safetensors.numpy
+
+    from rs_tensor_encoder.database import open_reading
+    from rs_tensor_encoder.preview import save_preview
+
+    patches: list[Any] = []
+    with open_reading(target) as env, env.begin() as txn:
+        patches = [safetensors.numpy.load(txn.get(key.encode())) for key in pair]
+    path = os.path.join(directory, "patch.png")
+    save_preview(path, sentinel_1=patches[0], sentinel_2=patches[1])
+    return path

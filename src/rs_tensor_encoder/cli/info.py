@@ -1,0 +1,136 @@
+"""The verb ``info``."""
+
+import json
+import os
+from collections import Counter
+from typing import Any
+
+import click
+
+from rs_tensor_encoder.cli import options
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
+
+
+@click.command(
+    "info",
+    epilog="""
+\b
+Example:
+  rs-tensor-encoder info encoded-hyspecnet
+""",
+)
+@options.target_argument
+@options.json_option
+@options.quiet_option
+def command(target: str, as_json: bool, quiet: bool) -> None:
+    """Say what a database holds: patches, tensors, size, and what it was made from.
+
+    Works, with less, on a database of safetensors that another tool made.
+    """
+    facts = _facts(clean_target(target), quiet=quiet)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"{facts['target']}: {facts['state']}")
+    click.echo(
+        f"{counted(facts['patches'], 'patch')}, {megabytes(facts['bytes'])} of values, "
+        f"{megabytes(facts['file_bytes'])} on disk"
+    )
+    if facts["keys"]:
+        click.echo(f"keys: {facts['keys'][0]} ... {facts['keys'][-1]}")
+    for source in facts["sources"]:
+        click.echo(f"source: {source['layout']} {source['root']}")
+    if facts["version"]:
+        versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
+        click.echo(f"made by: rs-tensor-encoder {facts['version']} ({versions})")
+    if facts["left_out"]:
+        click.echo(f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded")
+    click.echo("tensors:")
+    for name, dtype, shape, patches in _grouped(facts["tensors"]):
+        click.echo(f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}")
+    if facts["other"]:
+        click.echo(f"other: {facts['other']:,} records that are not safetensors values")
+
+
+def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
+    from rs_tensor_encoder.database import DATA, open_reading
+    from rs_tensor_encoder.errors import TargetError
+    from rs_tensor_encoder.manifest import Manifest
+
+    if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
+        target += ".partial"
+    if os.path.basename(target) == DATA:
+        target = os.path.dirname(target) or "."
+    facts: dict[str, Any] = {"target": target, "state": "made by another tool"}
+    with open_reading(target) as env:
+        try:
+            manifest = Manifest.load(target)
+        except TargetError as error:
+            click.echo(f"Note: {error}", err=True)
+            manifest = None
+        facts["patches"] = env.stat()["entries"]
+        facts["file_bytes"] = os.path.getsize(os.path.join(target, DATA))
+        with env.begin() as txn, txn.cursor() as cursor:
+            ends = [cursor.key() for move in (cursor.first, cursor.last) if move()]
+        facts["keys"] = [key.decode("utf-8", "backslashreplace") for key in ends]
+        facts |= {"sources": [], "version": None, "versions": {}, "left_out": [], "other": 0}
+        if manifest is not None:
+            facts["state"] = "complete" if manifest.complete else "partial, not complete"
+            facts["sources"] = manifest.sources
+            facts["version"] = manifest.version
+            facts["versions"] = manifest.versions
+            facts["left_out"] = manifest.left_out
+        if manifest is not None and manifest.complete and manifest.patches == facts["patches"]:
+            facts["bytes"], facts["tensors"] = manifest.bytes, manifest.tensors
+        else:
+            facts |= _scan(env, facts["patches"], quiet=quiet)
+    return facts
+
+
+def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:
+    """Learn from the values themselves what they hold."""
+    from rs_tensor_encoder.cli.progress import Progress
+    from rs_tensor_encoder.manifest import tensor_table
+
+    headers: Counter[bytes] = Counter()
+    size = other = 0
+    with (
+        env.begin(buffers=True) as txn,
+        txn.cursor() as cursor,
+        Progress("read", total, quiet=quiet) as progress,
+    ):
+        for value in cursor.iternext(keys=False, values=True):
+            size += len(value)
+            length = int.from_bytes(value[:8], "little")
+            header = bytes(value[: 8 + length]) if length < len(value) else b""
+            if _is_header(header):
+                headers[header] += 1
+            else:
+                other += 1
+            progress.update(1, len(value))
+    return {"bytes": size, "tensors": tensor_table(headers), "other": other}
+
+
+def _is_header(header: bytes) -> bool:
+    try:
+        entries = json.loads(header[8:])
+    except ValueError:
+        return False
+    return isinstance(entries, dict) and all(
+        name == "__metadata__" or {"dtype", "shape"} <= entry.keys()
+        for name, entry in entries.items()
+    )
+
+
+def _grouped(tensors: list[dict[str, Any]]) -> list[tuple[str, str, str, int]]:
+    """Put neighbours that differ in name only on one line: B1 ... B224."""
+    rows: list[tuple[str, str, str, int]] = []
+    for tensor in tensors:
+        shape = " x ".join(map(str, tensor["shape"]))
+        row = (tensor["name"], tensor["dtype"], shape, tensor["patches"])
+        if rows and rows[-1][1:] == row[1:]:
+            first = rows[-1][0].partition(" ... ")[0]
+            rows[-1] = (f"{first} ... {row[0]}", *row[1:])
+        else:
+            rows.append(row)
+    return rows

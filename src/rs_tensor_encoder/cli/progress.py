@@ -1,0 +1,94 @@
+"""How far it is: a bar on a terminal, otherwise a line every 30 seconds."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+# Seconds between two lines where there is no terminal.
+_INTERVAL = 30.0
+
+
+class Progress:
+    """Counts patches and bytes to stderr.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        Patches in all.
+    quiet : bool
+        Say nothing.
+    """
+
+    def __init__(self, label: str, total: int, *, quiet: bool = False) -> None:
+        self._label = label
+        self._total = total
+        self._quiet = quiet
+        self._done = 0
+        self._bytes = 0
+        self._begun = self._said = time.monotonic()
+        # What an earlier run had done counts as done, not as speed.
+        self._head_start = (0, 0)
+        self._bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, desc=label, unit=" patches", dynamic_ncols=True, leave=False
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def keep(self, patches: int, size: int) -> None:
+        """Count what was done before."""
+        self._head_start = (patches, size)
+        self._done += patches
+        self._bytes += size
+        if self._bar is not None:
+            self._bar.initial = patches
+            self._bar.update(patches)
+
+    def update(self, patches: int, size: int) -> None:
+        """Count what has been done since the last call."""
+        self._done += patches
+        self._bytes += size
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{self._megabytes_per_second():.0f} MB/s", refresh=False)
+            self._bar.update(patches)
+        elif not self._quiet and time.monotonic() - self._said >= _INTERVAL:
+            self._said = time.monotonic()
+            sys.stderr.write(self.line() + "\n")
+            sys.stderr.flush()
+
+    def line(self) -> str:
+        """One line that says it all: done, total, speed and the time left."""
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        rate = (self._done - self._head_start[0]) / seconds
+        left = (self._total - self._done) / rate if rate else 0.0
+        return (
+            f"{self._label}: {self._done:,} of {self._total:,} patches "
+            f"({self._done / max(self._total, 1):.1%}), {rate:,.0f} patches/s, "
+            f"{self._megabytes_per_second():,.0f} MB/s, {_duration(left)} left"
+        )
+
+    def _megabytes_per_second(self) -> float:
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        return (self._bytes - self._head_start[1]) / seconds / 1e6
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,240 @@
+"""The LMDB side: create, append, commit, finish, open for reading.
+
+The file is in the format of LMDB 0.9 (data version 1), the records are in the
+unnamed database, and nothing else is in it.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import lmdb
+
+from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
+
+DATA = "data.mdb"
+LOCK = "lock.mdb"
+
+#: What a database is grown by when it turns out larger than planned, in bytes.
+_GROWTH = 1 << 30
+_PAGE = 4096
+
+Record = tuple[bytes, memoryview]
+
+
+def space_for(records: int, length: float) -> int:
+    """Bytes that a database of ``records`` values of ``length`` bytes takes.
+
+    A value of more than half a page lies on pages of its own behind a header
+    of 16 bytes; keys lie on leaf pages (LMDB 0.9, ``mdb.c``: PAGEHDRSZ).
+    """
+    pages = -(-(length + 16) // _PAGE) if length > _PAGE // 2 else length / _PAGE
+    return int(records * (pages * _PAGE + 160)) + 16 * _PAGE
+
+
+def open_environment(directory: str, **options: Any) -> lmdb.Environment:
+    """Open an LMDB directory with the engine that writes format 1.
+
+    ``lmdb`` 3 holds two engines, of which an environment variable may choose
+    the other one; earlier versions know no such choice.
+    """
+    try:
+        return lmdb.open(directory, lib_version=0, **options)
+    except TypeError:
+        return lmdb.open(directory, **options)
+
+
+def open_reading(path: str) -> lmdb.Environment:
+    """Open a database for reading: the directory, or the ``data.mdb`` in it.
+
+    Raises
+    ------
+    TargetError
+        If it is not there or not a database.
+    """
+    if os.path.basename(path) == DATA and os.path.isfile(path):
+        path = os.path.dirname(path) or "."
+    if not os.path.isfile(os.path.join(path, DATA)):
+        raise TargetError(f"{path}: no database here (a directory with {DATA} is expected)")
+    problems = verify(path, quick=True)
+    if problems:
+        raise TargetError(f"{path}: the database is damaged: {problems[0]}")
+    try:
+        return open_environment(path, readonly=True, lock=False, readahead=True)
+    except lmdb.Error as error:
+        raise TargetError(f"{path}: cannot be opened as an LMDB database: {error}") from None
+
+
+def verify(directory: str, *, quick: bool = False) -> list[str]:
+    """Check the structure of a database without the engine, which damage could kill.
+
+    Parameters
+    ----------
+    directory : str
+        Where ``data.mdb`` lies.
+    quick : bool
+        Only compare the size of the file with what its meta pages say of it.
+
+    Returns
+    -------
+    list of str
+        What is wrong; also empty where ``lmdb`` is older than 3.0, which
+        brought the verifier (see `can_verify`), and ``quick`` is not asked for.
+    """
+    path = os.path.join(directory, DATA)
+    if quick:
+        return _check_size(path)
+    try:
+        from lmdb.verify import VerifyError
+        from lmdb.verify import verify as check
+    except ImportError:
+        return _check_size(path)
+    try:
+        return [str(problem) for problem in check(path, subdir=False)]
+    except VerifyError as error:
+        return [str(error)]
+
+
+def can_verify() -> bool:
+    """Tell whether the installed ``lmdb`` has a verifier."""
+    try:
+        import lmdb.verify  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _check_size(path: str) -> list[str]:
+    # The two meta pages (LMDB 0.9, struct MDB_meta behind a page header of 16
+    # bytes): magic, version, ..., and at byte 120 the last page in use. The
+    # newer transaction (at byte 128) counts.
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(2 * _PAGE)
+    magic = int.from_bytes(head[16:20], "little")
+    if len(head) < 2 * _PAGE or magic != 0xBEEFC0DE:
+        return ["it is not an LMDB file"]
+    page = int.from_bytes(head[40:44], "little")
+    if page != _PAGE:
+        return []
+    metas = [head[16:_PAGE], head[_PAGE + 16 :]]
+    newest = max(metas, key=lambda meta: int.from_bytes(meta[128:136], "little"))
+    last = int.from_bytes(newest[120:128], "little")
+    if (last + 1) * page > size:
+        return [f"{size} bytes, but pages up to byte {(last + 1) * page} are in use"]
+    return []
+
+
+class Writer:
+    """Appends records to a database and commits them; the only writer there is.
+
+    Parameters
+    ----------
+    directory : str
+        Existing directory, with or without a database in it.
+    size : int
+        Bytes that the database is expected to take. More is possible.
+    """
+
+    def __init__(self, directory: str, size: int) -> None:
+        self.directory = directory
+        size = -(-int(size * 1.25 + (64 << 20)) // _PAGE) * _PAGE
+        try:
+            self._env = open_environment(
+                directory, map_size=size, sync=False, max_spare_txns=1, meminit=True
+            )
+        except lmdb.Error as error:
+            raise self._translated(error, 0) from None
+        with self._env.begin() as txn, txn.cursor() as cursor:
+            self._last = cursor.key() if cursor.last() else b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def keys(self) -> Iterator[bytes]:
+        """Keys of all records, in order."""
+        with self._env.begin() as txn, txn.cursor() as cursor:
+            yield from cursor.iternext(keys=True, values=False)
+
+    def values(self) -> Iterator[memoryview]:
+        """Values of all records, in the order of the keys; valid until the next one."""
+        with self._env.begin(buffers=True) as txn, txn.cursor() as cursor:
+            for value in cursor.iternext(keys=False, values=True):
+                yield memoryview(value)
+
+    def count(self) -> int:
+        """Return the number of records."""
+        return int(self._env.stat()["entries"])
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records in the order of their keys and commit them.
+
+        The pages of a small commit stay in the processor's cache, so commits
+        of a few megabytes are the fast ones. Nothing is forced to the disk
+        before `sync`.
+
+        Raises
+        ------
+        OutOfSpaceError
+            If the disk is full. The writer must not be used any more: LMDB
+            would let a later commit succeed over the hole.
+        TargetError
+            If the database cannot be written, or has one of the keys.
+        """
+        if not records:
+            return
+        while True:
+            try:
+                self._put(records)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
+            except lmdb.Error as error:
+                size = sum(len(value) for _, value in records)
+                raise self._translated(error, size) from None
+            else:
+                self._last = max(self._last, records[-1][0])
+                return
+
+    def _put(self, records: Sequence[Record]) -> None:
+        # Keys come in order but for those that a rerun adds in between.
+        append = records[0][0] > self._last
+        with self._env.begin(write=True) as txn, txn.cursor() as cursor:
+            _, added = cursor.putmulti(records, append=append, overwrite=False)
+            if added != len(records):
+                raise TargetError(
+                    f"{self.directory}: {len(records) - added} of {len(records)} records were not "
+                    f"added because their keys were there already or out of order (from "
+                    f"{records[0][0].decode()} on)"
+                )
+
+    def sync(self) -> None:
+        """Force all that is committed to the disk."""
+        try:
+            self._env.sync(True)
+        except lmdb.Error as error:
+            raise self._translated(error, 0) from None
+
+    def close(self) -> None:
+        """Close the database; what was not committed is not in it."""
+        self._env.close()
+
+    def _translated(self, error: lmdb.Error, size: int) -> OutOfSpaceError | TargetError:
+        # LMDB reports a full disk as an input/output error: ask the file system.
+        stat = os.statvfs(self.directory)
+        free = stat.f_bavail * stat.f_frsize
+        if free < 2 * size + (1 << 20) or os.strerror(errno.ENOSPC) in str(error):
+            return OutOfSpaceError(
+                f"{self.directory}: the disk is full ({free / 1e6:.1f} MB free); make room and "
+                "run the same command again, it goes on where it stopped"
+            )
+        return TargetError(f"{self.directory}: the database cannot be written: {error}")

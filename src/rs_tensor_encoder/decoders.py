@@ -1,0 +1,166 @@
+"""Independent ways to read the bands of a TIFF file, for the checker.
+
+None of them shares code with `_tiff`. tifffile and imagecodecs are an
+implementation of TIFF without libtiff (but for JPEG); pylibtiff and rasterio
+are other ways to libtiff.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rs_tensor_encoder.errors import EncoderError
+
+#: The bands of a file as a 3-D array (bands, rows, columns) of native type.
+Bands = npt.NDArray[Any]
+Decoder = Callable[[str], Bands]
+
+NAMES = ("tifffile", "pylibtiff", "rasterio")
+
+
+class DecoderError(EncoderError):
+    """A decoder is not installed."""
+
+    exit_code = 2
+
+
+def decoder(name: str) -> Decoder:
+    """Find a decoder by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Returns
+    -------
+    callable
+        Takes the path of a file, returns its bands, 3-D (bands, rows,
+        columns), in the sample type of the file and the machine's byte order.
+
+    Raises
+    ------
+    DecoderError
+        If the package is not installed.
+    """
+    try:
+        return {"tifffile": _tifffile, "pylibtiff": _pylibtiff, "rasterio": _rasterio}[name]()
+    except (ImportError, OSError) as error:
+        raise DecoderError(
+            f"the decoder {name} is not to be had here ({error}); "
+            f"install it with: pip install {name}"
+        ) from None
+
+
+def _tifffile() -> Decoder:
+    import logging
+
+    import imagecodecs  # noqa: F401  without it, tifffile knows few codecs
+    import tifffile
+
+    # It would log what it also raises.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+    def decode(path: str) -> Bands:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            separate, depth, rows, columns, together = page.shaped
+            if depth != 1:
+                raise ValueError(f"the image has a depth of {depth}")
+            pixels = page.asarray(maxworkers=1).reshape(separate, rows, columns, together)
+        if separate > 1:
+            pixels = pixels[..., 0]
+        else:
+            pixels = pixels[0].transpose(2, 0, 1)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+    return decode
+
+
+def _rasterio() -> Decoder:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    def decode(path: str) -> Bands:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            # Only the file itself: no search for sidecars, no other driver.
+            with (
+                rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+                rasterio.open(path, driver="GTiff") as file,
+            ):
+                pixels: Bands = file.read()
+                return pixels
+
+    return decode
+
+
+def _pylibtiff() -> Decoder:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import libtiff
+        from libtiff import libtiff_ctypes
+
+    # Both print to stderr; what fails is raised below.
+    libtiff_ctypes.suppress_warnings()
+    libtiff_ctypes.suppress_errors()
+
+    def decode(path: str) -> Bands:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(path)
+        tiff = libtiff.TIFF.open(path)
+        try:
+            return _decode_pylibtiff(tiff, libtiff_ctypes.libtiff)
+        finally:
+            tiff.close()
+
+    return decode
+
+
+def _decode_pylibtiff(tiff: Any, library: Any) -> Bands:
+    import ctypes
+
+    def field(name: str, default: int) -> int:
+        value = tiff.GetField(name)
+        return default if value is None else int(value)
+
+    rows, columns = field("ImageLength", 0), field("ImageWidth", 0)
+    bands = field("SamplesPerPixel", 1)
+    dtype = np.dtype(
+        {1: "u", 2: "i", 3: "f", 4: "u"}[field("SampleFormat", 1)]
+        + str(field("BitsPerSample", 1) // 8)
+    )
+    planes = bands if field("PlanarConfig", 1) == 2 else 1
+    together = bands // planes
+    tiled = bool(tiff.IsTiled())
+    if tiled:
+        height, width = field("TileLength", 0), field("TileWidth", 0)
+        library.TIFFReadEncodedTile.restype = ctypes.c_ssize_t
+        library.TIFFReadEncodedTile.argtypes = [
+            type(tiff), ctypes.c_uint32, ctypes.c_void_p, ctypes.c_ssize_t,
+        ]  # fmt: skip
+    else:
+        height, width = min(field("RowsPerStrip", rows), rows), columns
+    pixels = np.zeros((planes, rows, columns, together), dtype)
+    chunk = np.zeros(height * width * together, dtype)
+    index = 0
+    for plane in pixels:
+        for top in range(0, rows, height):
+            for left in range(0, columns, width):
+                inside = plane[top : top + height, left : left + width]
+                stored = height if tiled else inside.shape[0]
+                size = stored * width * together * dtype.itemsize
+                if tiled:
+                    got = library.TIFFReadEncodedTile(tiff, index, chunk.ctypes.data, size)
+                else:
+                    got = tiff.ReadEncodedStrip(index, chunk.ctypes.data, size)
+                if int(got) != size:
+                    raise ValueError(f"libtiff cannot decode strip or tile {index}")
+                values = chunk[: stored * width * together].reshape(stored, width, together)
+                inside[...] = values[: inside.shape[0], : inside.shape[1]]
+                index += 1
+    return pixels.transpose(0, 3, 1, 2).reshape(bands, rows, columns)

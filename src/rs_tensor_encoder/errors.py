@@ -1,0 +1,50 @@
+"""What can go wrong, as exceptions: each knows the exit code of the command."""
+
+import os
+
+
+class EncoderError(Exception):
+    """Root of all errors that the user can do something about."""
+
+    exit_code = 1
+
+
+class PatchError(EncoderError, ValueError):
+    """A file of a patch cannot be encoded.
+
+    Parameters
+    ----------
+    path : str or bytes
+        The file, or the directory, at fault.
+    reason : str
+        What is wrong with it.
+    """
+
+    def __init__(self, path: str | bytes, reason: str) -> None:
+        self.path = os.fsdecode(path).rstrip("/")
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+
+class LayoutError(EncoderError, ValueError):
+    """The description of a dataset is not valid."""
+
+    exit_code = 2
+
+
+class SourceError(EncoderError, OSError):
+    """A source cannot be read, or holds no patches."""
+
+    exit_code = 3
+
+
+class TargetError(EncoderError, OSError):
+    """The target exists, or does not match what was asked for."""
+
+    exit_code = 4
+
+
+class OutOfSpaceError(EncoderError, OSError):
+    """The disk of the target is full, or would be."""
+
+    exit_code = 5

@@ -1,0 +1,148 @@
+"""The sidecar of a database: what was encoded, from what, complete or not."""
+
+import contextlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from rs_tensor_encoder import __version__
+from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.sources import Source
+
+NAME = "rs-tensor-encoder.json"
+FAILURES = "failures.json"
+
+
+@dataclass
+class Manifest:
+    """What stands in ``rs-tensor-encoder.json`` beside ``data.mdb``.
+
+    ``sources`` has a dict per source (layout, its digest, root); ``tensors``
+    one per name, type and shape (with the number of patches that have it);
+    ``left_out`` one per patch that ``--skip-failed`` finished without. ``boot``
+    is the boot of the machine during which an unfinished database was last
+    written, and None once all of it is known to be on the disk.
+    """
+
+    sources: list[dict[str, str]]
+    complete: bool = False
+    boot: str | None = None
+    patches: int = 0
+    bytes: int = 0
+    tensors: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    version: str = __version__
+    format: int = 1
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Self:
+        """Begin the manifest of a database made from these sources."""
+        return cls(
+            sources=[
+                {
+                    "layout": source.layout.name,
+                    "digest": source.layout.digest,
+                    "root": os.path.realpath(source.root),
+                }
+                for source in sources
+            ],
+            boot=boot_id(),
+        )
+
+    @classmethod
+    def load(cls, directory: str) -> Self | None:
+        """Read the manifest in a directory; None if there is none.
+
+        Raises
+        ------
+        TargetError
+            If there is one that cannot be understood.
+        """
+        path = os.path.join(directory, NAME)
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = json.load(file)
+            if not isinstance(data, dict) or data.get("format") != 1:
+                raise TargetError(f"{path}: written by another version of rs-tensor-encoder")
+            return cls(**data)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, OSError) as error:
+            if isinstance(error, TargetError):
+                raise
+            raise TargetError(f"{path}: cannot be understood: {error}") from None
+
+    def survived(self) -> bool:
+        """Tell whether what was written is there: all of it is, unless the power failed."""
+        return self.boot is None or self.boot == boot_id() != "unknown"
+
+    def save(self, directory: str) -> None:
+        """Write the manifest: whole or not at all, and on the disk."""
+        write_json(os.path.join(directory, NAME), asdict(self))
+
+
+def tensor_table(headers: Counter[bytes]) -> list[dict[str, Any]]:
+    """Count the tensors of values by name, type and shape.
+
+    Parameters
+    ----------
+    headers : Counter of bytes
+        safetensors headers with their length in front, and how many values have them.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``dtype``, ``shape`` and ``patches``, in natural order of the names.
+    """
+    table: Counter[tuple[str, str, tuple[int, ...]]] = Counter()
+    for header, count in headers.items():
+        for name, tensor in json.loads(header[8:]).items():
+            if name != "__metadata__":
+                table[name, tensor["dtype"], tuple(tensor["shape"])] += count
+    return [
+        {"name": name, "dtype": dtype, "shape": list(shape), "patches": count}
+        for (name, dtype, shape), count in sorted(table.items(), key=_natural)
+    ]
+
+
+def _natural(item: tuple[tuple[str, str, tuple[int, ...]], int]) -> Any:
+    (name, dtype, shape), _ = item
+    # "B8A" -> ["B", 8, "A"]: texts and numbers alternate, so that any two compare.
+    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return (parts, name, dtype, shape)
+
+
+def write_json(path: str, data: Any) -> None:
+    """Write a JSON file: whole or not at all, and on the disk."""
+    new = path + ".new"
+    with open(new, "w", encoding="utf-8") as file:
+        json.dump(data, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Put a directory's entries on the disk, so that a rename outlives a power loss."""
+    descriptor = os.open(path or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def boot_id() -> str:
+    """Identify the running boot of this machine; "unknown" where the system does not say."""
+    with (
+        contextlib.suppress(OSError),
+        open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,
+    ):
+        return file.read().strip()
+    return "unknown"

@@ -1,0 +1,239 @@
+"""Where patches come from: directories, walked in parallel, in the order of the keys."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
+
+from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.layout import LONGEST_KEY, Layout, stem
+
+# Directories read at once: many, because on cold or remote storage each waits.
+_WALKERS = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """A layout, and the directory under which its patches are."""
+
+    layout: Layout
+    root: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """A directory in which patches lie; all of them share this object."""
+
+    source: int
+    path: str
+
+
+class Patch(NamedTuple):
+    """A key and where it lies; millions of them are held at once.
+
+    ``name`` is the directory's or file's name, without extension; the same
+    object as ``key`` where the two are equal.
+    """
+
+    key: bytes
+    place: Place
+    name: bytes
+
+
+class Files(NamedTuple):
+    """The files of a patch: index of the source, directory, NUL-ended names."""
+
+    source: int
+    directory: bytes
+    names: bytes
+
+
+@dataclass
+class Plan:
+    """All patches of some sources, sorted bytewise by key, no key twice."""
+
+    sources: Sequence[Source]
+    patches: list[Patch]
+    #: What was met and left aside, in sentences for the user.
+    notes: list[str] = field(default_factory=list)
+
+    def files(self, patch: Patch) -> Files:
+        """Tell where the files of a patch are."""
+        source = self.sources[patch.place.source]
+        name = os.fsdecode(patch.name)
+        groups = source.layout.match(_tail(patch.place.path, source, name)) or {"name": name}
+        directory = patch.place.path
+        if not source.layout.of_files:
+            directory = os.path.join(directory, name)
+        names = "\0".join(source.layout.names(groups)) + "\0"
+        return Files(patch.place.source, os.fsencode(directory), os.fsencode(names))
+
+    def locate(self, patch: Patch) -> str:
+        """Path of a patch's directory or file, for messages."""
+        return os.path.join(patch.place.path, os.fsdecode(patch.name))
+
+
+def discover(sources: Sequence[Source]) -> Plan:
+    """Find all patches of all sources.
+
+    Raises
+    ------
+    SourceError
+        If a root does not exist, a directory cannot be read, a source has no
+        patches, a key is too long, or two patches have the same key.
+    """
+    plan = Plan(sources, [])
+    with ThreadPoolExecutor(_WALKERS) as pool:
+        for index in range(len(sources)):
+            found = list(_walk(plan, index, pool))
+            if not found:
+                raise SourceError(_nothing(plan, index))
+            plan.patches += found
+    plan.patches.sort(key=itemgetter(0))
+    _check_keys(plan)
+    return plan
+
+
+class _Scan(NamedTuple):
+    place: Place
+    patches: list[Patch]
+    directories: list[str]
+    links: list[str]
+
+
+def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
+    source = plan.sources[index]
+    if not os.path.isdir(source.root):
+        problem = "is not a directory" if os.path.exists(source.root) else "does not exist"
+        raise SourceError(f"{source.root}: {problem} (given as {source.layout.option})")
+    links: list[str] = []
+    foreign: list[str] = []
+    level = [source.root]
+    while level:
+        scans = list(pool.map(lambda path: _scan(source, index, path), level))
+        level = [path for scan in scans for path in scan.directories]
+        for scan in scans:
+            links += scan.links
+            if _is_foreign(plan, source, scan):
+                foreign += [plan.locate(patch) for patch in scan.patches]
+            else:
+                yield from scan.patches
+    if links:
+        plan.notes.append(
+            f"{len(links)} symbolic links to directories were not followed, for example {links[0]}"
+        )
+    if foreign:
+        plan.notes.append(
+            f"{len(foreign)} directories have names like patches of {source.layout.title} but "
+            f"hold other TIFF files, for example {foreign[0]}; they were left out"
+        )
+
+
+def _scan(source: Source, index: int, path: str) -> _Scan:
+    layout = source.layout
+    place = Place(index, path)
+    scan = _Scan(place, [], [], [])
+    prefix = _tail(path, source, "")
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if entry.is_symlink() and entry.is_dir():
+                    scan.links.append(entry.path)
+                elif entry.is_dir():
+                    if layout.of_files or not _add(scan, layout, prefix, name):
+                        scan.directories.append(entry.path)
+                elif layout.of_files:
+                    base = stem(name)
+                    if base is not None:
+                        _add(scan, layout, prefix, base)
+    except OSError as error:
+        raise SourceError(
+            f"{path}: {error.strerror or error} (while looking for patches under "
+            f"{layout.option} {source.root})"
+        ) from None
+    # Directories come in the file system's order; the plan must not depend on it.
+    scan.directories.sort()
+    scan.patches.sort(key=itemgetter(0))
+    return scan
+
+
+def _add(scan: _Scan, layout: Layout, prefix: str, name: str) -> bool:
+    groups = layout.match(prefix + name)
+    if groups is None:
+        return False
+    raw = os.fsencode(name)
+    try:
+        key = layout.key.format_map(groups).encode()
+    except UnicodeEncodeError:
+        path = os.path.join(scan.place.path, name)
+        raise SourceError(f"{path!r}: the name is not valid UTF-8, so it cannot be a key") from None
+    if len(key) > LONGEST_KEY:
+        raise SourceError(
+            f"{os.path.join(scan.place.path, name)}: its key would take {len(key)} bytes, and "
+            f"LMDB takes {LONGEST_KEY} at most; use a layout with a shorter key"
+        )
+    scan.patches.append(Patch(key, scan.place, key if raw == key else raw))
+    return True
+
+
+def _tail(path: str, source: Source, name: str) -> str:
+    """Return what the layout's expression is matched with: the last components."""
+    depth = source.layout.depth
+    if depth == 1:
+        return name
+    parts = os.path.relpath(path, source.root).split(os.sep)
+    return "/".join([*(part for part in parts[1 - depth :] if part != "."), name])
+
+
+def _is_foreign(plan: Plan, source: Source, scan: _Scan) -> bool:
+    """Tell whether directories only look like patches.
+
+    BigEarthNet's reference maps lie in directories that bear the names of
+    Sentinel-2 patches. A directory that is empty, or that misses some files,
+    is a patch all the same: a broken one, which encoding will report.
+    """
+    if source.layout.of_files:
+        return False
+    return bool(scan.patches) and all(_holds_others(plan, patch) for patch in scan.patches)
+
+
+def _holds_others(plan: Plan, patch: Patch) -> bool:
+    files = plan.files(patch)
+    wanted = set(os.fsdecode(files.names).split("\0"))
+    try:
+        stems = {stem(name) for name in os.listdir(os.fsdecode(files.directory))}
+    except OSError:
+        return False
+    stems = {name for name in stems if name is not None and not name.startswith(".")}
+    return bool(stems) and not stems & wanted
+
+
+def _check_keys(plan: Plan) -> None:
+    twice = [
+        (one, other)
+        for one, other in zip(plan.patches, plan.patches[1:], strict=False)
+        if one.key == other.key
+    ]
+    if twice:
+        one, other = twice[0]
+        raise SourceError(
+            f"the key {one.key.decode()} stands for two patches: {plan.locate(one)} and "
+            f"{plan.locate(other)} ({len(twice)} such keys in all); remove one of them or encode "
+            "them into different targets"
+        )
+
+
+def _nothing(plan: Plan, index: int) -> str:
+    source = plan.sources[index]
+    kind = "files" if source.layout.of_files else "directories"
+    text = (
+        f"{source.root}: no patches of {source.layout.title} found "
+        f"(given as {source.layout.option}; looked at any depth for {kind} named like "
+        f"{source.layout.pattern.pattern})"
+    )
+    return ". ".join([text, *plan.notes])

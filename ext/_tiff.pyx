@@ -221,6 +221,7 @@ cdef class Encoder:
     cdef int *extension          # index of the extension used last, per format
     cdef char endings[8][16]     # the extensions
     cdef int n_endings
+    cdef int n_formats
     cdef Buffer input            # the files of a patch, one behind the other
     cdef Workspace space
     cdef Source *sources
@@ -238,7 +239,7 @@ cdef class Encoder:
         self.headers = {}
         if open_workspace(&self.space, limit):
             raise MemoryError
-        n = len(self.formats)
+        self.n_formats = n = len(self.formats)
         self.current = <Plan **>calloc(n, sizeof(Plan *))
         self.files = <int *>calloc(n, sizeof(int))
         self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
@@ -275,7 +276,7 @@ cdef class Encoder:
     def __dealloc__(self):
         cdef int i
         if self.bands != NULL:
-            for i in range(len(self.formats)):
+            for i in range(self.n_formats):
                 free(self.bands[i])
         free(self.bands)
         free(self.current)

@@ -9,12 +9,9 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import lmdb
-import numpy as np
-import numpy.typing as npt
-import safetensors.numpy
-from safetensors import SafetensorError
 
 from rs_tensor_encoder import database, decoders
+from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.errors import TargetError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.manifest import Manifest
@@ -24,27 +21,6 @@ from rs_tensor_encoder.sources import Patch, Plan
 _CHUNK = 32
 
 Progress = Callable[[int, int], None]
-Tensors = dict[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that is not as it should be.
-
-    ``pixel`` is the first pixel (row, column) that differs, ``stored`` and
-    ``expected`` its values in the database and in the source.
-    """
-
-    patch: str
-    reason: str
-    band: str | None = None
-    pixel: tuple[int, int] | None = None
-    stored: str | None = None
-    expected: str | None = None
-
-    def __str__(self) -> str:
-        where = self.patch if self.band is None else f"{self.patch}, band {self.band}"
-        return f"{where}: {self.reason}" if where else self.reason
 
 
 @dataclass
@@ -174,9 +150,7 @@ def _check_manifest(manifest: Manifest | None, report: CheckReport) -> set[bytes
     return {entry["patch"].encode() for entry in manifest.left_out}
 
 
-def _check_keys(
-    plan: Plan, target: str, left_out: set[bytes], report: CheckReport
-) -> list[Patch]:
+def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckReport) -> list[Patch]:
     """Compare the keys; both the patches and the records are sorted. Return what both have."""
     present = []
     patches = iter(plan.patches)
@@ -209,9 +183,7 @@ def _check_keys(
     return present
 
 
-def _check_left_out(
-    plan: Plan, left_out: set[bytes], decoder: str, report: CheckReport
-) -> None:
+def _check_left_out(plan: Plan, left_out: set[bytes], decoder: str, report: CheckReport) -> None:
     """Patches left out on request must not be readable by the other decoder either."""
     decode = decoders.decoder(decoder)
     for patch in plan.patches if left_out else ():
@@ -232,8 +204,7 @@ def _check_left_out(
 def _job(plan: Plan, patch: Patch) -> _Job:
     source, directory, names = plan.files(patch)
     paths = [
-        os.path.join(os.fsdecode(directory), name)
-        for name in os.fsdecode(names).split("\0")[:-1]
+        os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
     ]
     bands = [file.bands for file in plan.sources[source].layout.files]
     return _Job(patch.key, list(zip(paths, bands, strict=True)))
@@ -246,8 +217,16 @@ class _Unreadable(Exception):  # noqa: N818
     """A source cannot be read; the text says which file and why."""
 
 
-_env: lmdb.Environment | None = None
-_decode: decoders.Decoder | None = None
+@dataclass
+class _Process:
+    """What a process compares with: one database, one decoder."""
+
+    env: lmdb.Environment
+    decode: decoders.Decoder
+
+
+# Set once per process, by its initializer.
+_here: list[_Process] = []
 
 
 def _run(
@@ -288,28 +267,22 @@ def _chunks(jobs: Iterator[_Job]) -> Iterator[list[_Job]]:
 
 
 def _begin(target: str, decoder: str) -> None:
-    global _env, _decode  # noqa: PLW0603  one database and decoder per process
-    _env = database.open_reading(target)
-    _decode = decoders.decoder(decoder)
+    _here.append(_Process(database.open_reading(target), decoders.decoder(decoder)))
 
 
 def _end() -> None:
-    global _env  # noqa: PLW0603
-    if _env is not None:
-        _env.close()
-    _env = None
+    _here.pop().env.close()
 
 
 def _compare_all(jobs: Sequence[_Job]) -> list[_Result]:
-    assert _env is not None
-    assert _decode is not None
+    here = _here[-1]
     results = []
-    with _env.begin() as txn:
+    with here.env.begin() as txn:
         for job in jobs:
             value = bytes(txn.get(job.key) or b"")
             patch = job.key.decode()
             try:
-                expected = _read(job, _decode)
+                expected = _read(job, here.decode)
             except _Unreadable as error:
                 results.append(_Result(0, len(value), [Difference(patch, str(error))]))
                 continue
@@ -333,66 +306,3 @@ def _read(job: _Job, decode: decoders.Decoder) -> Tensors:
             raise _Unreadable(f"{path}: the file has {len(bands)} bands, not {len(names)}")
         expected |= zip(names, bands, strict=True)
     return expected
-
-
-def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
-    """Compare a record with the bands of its source.
-
-    Parameters
-    ----------
-    patch : str
-        Key of the record, for the differences.
-    value : bytes
-        The record's value.
-    expected : dict of str to array
-        The bands, 2-D (rows, columns).
-
-    Returns
-    -------
-    list of Difference
-        Empty if the value is, byte for byte, what ``safetensors.numpy.save``
-        writes of the bands.
-    """
-    try:
-        found = safetensors.numpy.load(value)
-    except (SafetensorError, ValueError, KeyError) as error:
-        return [Difference(patch, f"the value is not in the safetensors format: {error}")]
-    differences = [
-        Difference(patch, "no such tensor", band) for band in sorted(expected.keys() - found.keys())
-    ]
-    differences += [
-        Difference(patch, "a tensor that the source does not have", band)
-        for band in sorted(found.keys() - expected.keys())
-    ]
-    for band in expected:
-        if band in found:
-            differences += _compare_band(patch, band, found[band], expected[band])
-    if not differences:
-        arrays = {band: np.ascontiguousarray(array) for band, array in expected.items()}
-        if safetensors.numpy.save(arrays) != value:
-            differences.append(
-                Difference(patch, "the tensors are equal, but the value is not laid out as "
-                           "safetensors.numpy.save does it")
-            )
-    return differences
-
-
-def _compare_band(
-    patch: str, band: str, stored: npt.NDArray[Any], expected: npt.NDArray[Any]
-) -> list[Difference]:
-    if stored.dtype != expected.dtype:
-        return [Difference(patch, f"type {stored.dtype}, not {expected.dtype}", band)]
-    if stored.shape != expected.shape:
-        return [Difference(patch, f"shape {stored.shape}, not {expected.shape}", band)]
-    # Bits, not numbers: NaN equals itself, and -0.0 is not 0.0.
-    bits = np.dtype(f"u{expected.dtype.itemsize}")
-    unequal = stored.view(bits) != np.ascontiguousarray(expected).view(bits)
-    if not unequal.any():
-        return []
-    row, column = (int(i) for i in np.argwhere(unequal)[0])
-    here, there = stored[row, column], expected[row, column]
-    reason = (
-        f"{int(unequal.sum())} pixels differ, first at row {row}, column {column}: "
-        f"{here!s} in the database, {there!s} in the source"
-    )
-    return [Difference(patch, reason, band, (row, column), str(here), str(there))]

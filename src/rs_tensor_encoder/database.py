@@ -92,7 +92,7 @@ def verify(directory: str, *, quick: bool = False) -> list[str]:
     except ImportError:
         return _check_size(path)
     try:
-        return [str(problem) for problem in check(path, subdir=False)]
+        return [str(problem) for problem in check(path, subdir=False)]  # type: ignore[no-untyped-call]
     except VerifyError as error:
         return [str(error)]
 

@@ -72,10 +72,7 @@ def _tifffile() -> Decoder:
             if depth != 1:
                 raise ValueError(f"the image has a depth of {depth}")
             pixels = page.asarray(maxworkers=1).reshape(separate, rows, columns, together)
-        if separate > 1:
-            pixels = pixels[..., 0]
-        else:
-            pixels = pixels[0].transpose(2, 0, 1)
+        pixels = pixels[..., 0] if separate > 1 else pixels[0].transpose(2, 0, 1)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
     return decode

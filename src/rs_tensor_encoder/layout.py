@@ -1,4 +1,4 @@
-"""What a dataset looks like on disk: layouts, which are TOML files, and paths.
+r"""What a dataset looks like on disk: layouts, which are TOML files, and paths.
 
 A layout says what a patch is (a directory or a file), how its path looks (a
 regular expression over the last components of the path below the root), what
@@ -8,7 +8,7 @@ its key is, and which bands its files hold, in file order::
     link = "https://doi.org/10.5281/zenodo.10891137"
     option = "--bigearthnet-s1-root"
     patch = "directory"
-    path = 'S1[A-D]_IW_GRDH_1SDV_\\d{8}T\\d{6}_\\d{2}[A-Z]{3}_\\d{1,2}_\\d{1,2}'
+    path = 'S1[A-D]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{2}[A-Z]{3}_\d{1,2}_\d{1,2}'
     key = "{name}"
     [[files]]
     path = "{name}_{band}.tif"
@@ -148,7 +148,7 @@ def parse(name: str, text: bytes) -> Layout:
         if not isinstance(data.get(key), kind):
             raise LayoutError(f"layout {name}: {key!r} must be a text")
     if data["patch"] not in ("directory", "file"):
-        raise LayoutError(f"layout {name}: 'patch' must be \"directory\" or \"file\"")
+        raise LayoutError(f'layout {name}: \'patch\' must be "directory" or "file"')
     try:
         pattern = re.compile(data["path"], re.ASCII)
     except re.error as error:

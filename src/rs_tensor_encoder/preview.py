@@ -56,7 +56,9 @@ def save_preview(
     draw = ImageDraw.Draw(picture)
     for index, (title, pixels) in enumerate(panels.items()):
         left = _GAP + index * (side + _GAP)
-        panel = Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.NEAREST)
+        panel = (
+            Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.NEAREST)
+        )
         picture.paste(panel, (left, _GAP + label))
         draw.text((left, _GAP), title, fill="black")
     picture.save(path)
@@ -65,4 +67,5 @@ def save_preview(
 def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     low, high = np.percentile(values, (2, 98))
     scaled = (values.astype(np.float64) - low) / max(high - low, 1e-9) * 255
-    return np.clip(scaled, 0, 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+    return pixels

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from typing import Any
 
 import click
 
@@ -79,9 +78,8 @@ def _picture(directory: str, target: str, pair: tuple[str, str]) -> str:
     from rs_tensor_encoder.database import open_reading
     from rs_tensor_encoder.preview import save_preview
 
-    patches: list[Any] = []
     with open_reading(target) as env, env.begin() as txn:
-        patches = [safetensors.numpy.load(txn.get(key.encode())) for key in pair]
+        patches = [safetensors.numpy.load(bytes(txn.get(key.encode()) or b"")) for key in pair]
     path = os.path.join(directory, "patch.png")
     save_preview(path, sentinel_1=patches[0], sentinel_2=patches[1])
     return path

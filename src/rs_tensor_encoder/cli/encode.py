@@ -14,7 +14,8 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, take_sources
 
 if TYPE_CHECKING:
-    from rs_tensor_encoder.encoder import Estimate, Report
+    from rs_tensor_encoder.batches import Estimate
+    from rs_tensor_encoder.encoder import Report
     from rs_tensor_encoder.sources import Plan
 
 # Failures listed before the rest is only counted.
@@ -63,23 +64,26 @@ def command(
     is complete; until then the work is in TARGET.partial, and the same command
     goes on where it stopped.
     """
-    from rs_tensor_encoder import encoder
+    from rs_tensor_encoder.batches import estimate
     from rs_tensor_encoder.cli.progress import Progress
+    from rs_tensor_encoder.encoder import encode
     from rs_tensor_encoder.sources import discover
+    from rs_tensor_encoder.target import check_target
 
     target = clean_target(target)
     plan = discover(take_sources(sources))
-    encoder.check_target(plan, target)
-    expected = encoder.estimate(plan)
+    check_target(plan, target)
+    expected = estimate(plan)
     if dry_run:
         return _dry_run(plan, expected, target, as_json=as_json)
     if not quiet:
         click.echo(
-            f"{counted(len(plan.patches), 'patch')}, about {megabytes(expected.size)} in {target}", err=True
+            f"{counted(len(plan.patches), 'patch')}, about {megabytes(expected.size)} in {target}",
+            err=True,
         )
     begun = time.monotonic()
     with _interruptible() as stop, Progress("encode", len(plan.patches), quiet=quiet) as progress:
-        report = encoder.encode(
+        report = encode(
             plan,
             target,
             workers=workers,
@@ -174,13 +178,13 @@ def _as_object(report: "Report", seconds: float, code: int) -> dict[str, Any]:
 
 
 def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) -> int:
-    from rs_tensor_encoder.encoder import free_space
+    from rs_tensor_encoder.target import free_space
 
     free = free_space(target)
     per_source = [0] * len(plan.sources)
     for patch in plan.patches:
         per_source[patch.place.source] += 1
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layout": source.layout.name,
             "root": source.root,

@@ -44,7 +44,9 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
         versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
         click.echo(f"made by: rs-tensor-encoder {facts['version']} ({versions})")
     if facts["left_out"]:
-        click.echo(f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded")
+        click.echo(
+            f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded"
+        )
     click.echo("tensors:")
     for name, dtype, shape, patches in _grouped(facts["tensors"]):
         click.echo(f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}")

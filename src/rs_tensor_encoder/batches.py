@@ -1,0 +1,119 @@
+"""Batches of patches: how many go into one, what a batch becomes, what all will take."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.database import space_for
+from rs_tensor_encoder.errors import PatchError
+from rs_tensor_encoder.layout import EXTENSIONS
+from rs_tensor_encoder.sources import Patch, Plan
+
+# Bytes of values in a batch, which is also a commit: small enough for LMDB's
+# dirty pages to stay in the processor's cache, large enough to make Python's
+# cost per batch small.
+BATCH = 3 << 20
+
+# Patches of each source that are encoded to learn how large its values are.
+_PROBES = 16
+
+#: What becomes of a patch: its slice of the buffer and its header, or why it failed.
+Result = tuple[int, int, bytes] | PatchError
+
+
+@dataclass
+class Estimate:
+    """What encoding a plan will take.
+
+    ``lengths`` are the bytes of a typical value of each source, ``size`` those
+    of the database, ``failures`` what was found wrong with the patches tried.
+    """
+
+    lengths: list[float]
+    size: int
+    failures: list[PatchError]
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Encode a few patches of each source to learn how much space all will take."""
+    encoder = new_encoder(plan)
+    buffer = np.empty(BATCH, np.uint8)
+    lengths: list[float] = []
+    failures: list[PatchError] = []
+    size = 0
+    for index in range(len(plan.sources)):
+        patches = [patch for patch in plan.patches if patch.place.source == index]
+        probes = patches[:: max(1, len(patches) // _PROBES)][:_PROBES]
+        found = []
+        for patch in probes:
+            results, buffer = encode_batch(encoder, [plan.files(patch)], buffer)
+            result = results[0]
+            if isinstance(result, PatchError):
+                failures.append(result)
+            else:
+                found.append(result[1] - result[0])
+        lengths.append(sum(found) / len(found) if found else 0.0)
+        size += space_for(len(patches), lengths[-1])
+    return Estimate(lengths, size, failures)
+
+
+def encode_batch(
+    encoder: _tiff.Encoder, files: Sequence[tuple[int, bytes, bytes]], buffer: Any
+) -> tuple[list[Result], Any]:
+    """Encode patches into a buffer, or into a larger one if they do not fit.
+
+    Returns
+    -------
+    results : list
+        As of `_tiff.Encoder.encode`, for all patches.
+    buffer : numpy.ndarray
+        The buffer that the results are slices of, uint8, 1-D.
+    """
+    results, needed = encoder.encode(files, buffer)
+    while needed:
+        stops = [result[1] for result in results if not isinstance(result, PatchError)]
+        used = max(stops, default=0)
+        # Room for the one that did not fit, and for as many like it as are left.
+        larger = np.empty(used + (needed - used) * (len(files) - len(results)) + 4096, np.uint8)
+        larger[:used] = buffer[:used]
+        buffer = larger
+        more, needed = encoder.encode(files[len(results) :], buffer, used)
+        results += more
+    return results, buffer
+
+
+def new_encoder(plan: Plan) -> _tiff.Encoder:
+    """Make an encoder for the patches of a plan; a thread needs one of its own."""
+    formats = [[file.bands for file in source.layout.files] for source in plan.sources]
+    return _tiff.Encoder(formats, EXTENSIONS)
+
+
+def new_buffer() -> Any:
+    """Make a buffer that most batches fit into, uint8, 1-D."""
+    return np.empty(BATCH + (BATCH >> 2), np.uint8)
+
+
+def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[list[Patch]]:
+    """Cut patches into batches, the same ones whatever the speed of this or that.
+
+    Parameters
+    ----------
+    patches : sequence of Patch
+        In the order of their keys.
+    lengths : sequence of float
+        Bytes of a typical value of each source, 0 where that is not known.
+    """
+    batch: list[Patch] = []
+    size = 0.0
+    for patch in patches:
+        length = lengths[patch.place.source] or BATCH / 16
+        if batch and size + length > BATCH:
+            yield batch
+            batch, size = [], 0.0
+        batch.append(patch)
+        size += length
+    if batch:
+        yield batch

@@ -1,0 +1,178 @@
+"""The directory that is made: what it may be, who may write to it, what is there already.
+
+Everything is written to ``TARGET.partial``. At the end it is verified, counted
+and renamed: a target is complete or absent.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rs_tensor_encoder import manifest
+from rs_tensor_encoder.database import DATA, LOCK, can_verify, verify
+from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, TargetError
+from rs_tensor_encoder.manifest import FAILURES, Manifest
+from rs_tensor_encoder.sources import Plan
+
+
+def check_target(plan: Plan, target: str) -> None:
+    """Refuse a target that exists, cannot be made, or lies in a source.
+
+    Raises
+    ------
+    TargetError
+        With what to do instead.
+    """
+    if os.path.lexists(target):
+        raise TargetError(
+            f"{target}: exists already; choose another name, or remove it first (to compare it "
+            "with the sources, use the verb check)"
+        )
+    parent = os.path.dirname(os.path.abspath(target))
+    real = os.path.join(os.path.realpath(parent), os.path.basename(target))
+    for source in plan.sources:
+        root = os.path.realpath(source.root)
+        if os.path.commonpath([root, real]) == root:
+            raise TargetError(
+                f"{target}: lies inside the source {source.root}; choose a place outside"
+            )
+
+
+@contextmanager
+def locked(partial: str) -> Iterator[None]:
+    """Make the directory and hold it against other encoders, as long as this process lives."""
+    try:
+        os.makedirs(partial, exist_ok=True)
+        descriptor = os.open(partial, os.O_RDONLY)
+    except OSError as error:
+        raise TargetError(f"{partial}: cannot be made: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TargetError(f"{partial}: another encoder is writing to it") from None
+        except OSError as error:
+            raise TargetError(f"{partial}: cannot be locked: {error.strerror}") from None
+        if not os.access(partial, os.W_OK | os.X_OK):
+            raise TargetError(f"{partial}: no permission to write there")
+        yield
+    finally:
+        os.close(descriptor)
+        # Nothing was written: leave nothing behind.
+        with suppress(OSError):
+            os.rmdir(partial)
+
+
+def resume(new: Manifest, partial: str) -> str | None:
+    """Look at what an earlier run has left: go on with it, clear it away, or refuse it.
+
+    Parameters
+    ----------
+    new : Manifest
+        Of the run that begins.
+    partial : str
+        The directory, locked.
+
+    Returns
+    -------
+    str or None
+        What the user should know.
+
+    Raises
+    ------
+    TargetError
+        If it is damaged, of unknown origin, or from other sources.
+    """
+    old = Manifest.load(partial)
+    if old is None:
+        if os.path.exists(os.path.join(partial, DATA)):
+            raise TargetError(
+                f"{partial}: holds a database of unknown origin; remove it, or use --restart"
+            )
+        return None
+    if old.sources != new.sources:
+        roots = ", ".join(f"{source['layout']} {source['root']}" for source in old.sources)
+        raise TargetError(
+            f"{partial}: was begun from other sources ({roots}); give the same ones to go on, or "
+            "--restart to begin anew"
+        )
+    if not old.survived():
+        clear(partial)
+        return (
+            "the machine was restarted since the last run, and what that had written may not all "
+            "have reached the disk: begun anew"
+        )
+    if os.path.exists(os.path.join(partial, DATA)):
+        problems = verify(partial)
+        if problems:
+            raise TargetError(f"{partial}: is damaged ({problems[0]}); use --restart to begin anew")
+    return None
+
+
+def clear(partial: str) -> None:
+    """Remove what an earlier run has left."""
+    for name in (DATA, LOCK, manifest.NAME, FAILURES):
+        with suppress(FileNotFoundError):
+            os.remove(os.path.join(partial, name))
+
+
+def free_space(target: str) -> int:
+    """Bytes that a database may take: those free, and those of a partial one."""
+    data = os.path.join(target + ".partial", DATA)
+    used = os.stat(data).st_blocks * 512 if os.path.exists(data) else 0
+    parent = os.path.dirname(os.path.abspath(target))
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    return shutil.disk_usage(parent).free + used
+
+
+def check_space(target: str, size: int) -> None:
+    """Refuse to begin what would not fit.
+
+    Raises
+    ------
+    OutOfSpaceError
+        If fewer than ``size`` bytes are free.
+    """
+    free = free_space(target)
+    if free < size:
+        raise OutOfSpaceError(
+            f"{target}: the database will take about {size / 1e6:,.1f} MB, but only "
+            f"{free / 1e6:,.1f} MB are free; nothing was written"
+        )
+
+
+def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
+    """Prove the database, say that it is complete, and give it its name.
+
+    Parameters
+    ----------
+    state : Manifest
+        Of the database, which is closed and on the disk.
+    partial, target : str
+        What it is called, and what it will be.
+    wanted : int
+        Records that it must have.
+
+    Returns
+    -------
+    bool
+        Whether its structure was verified; False where ``lmdb`` has no verifier.
+    """
+    if state.patches != wanted:
+        raise EncoderError(
+            f"{partial}: has {state.patches} records instead of {wanted}; this is a defect of "
+            "rs-tensor-encoder, please report it"
+        )
+    problems = verify(partial)
+    if problems:
+        raise TargetError(f"{partial}: the database is damaged: {problems[0]}; use --restart")
+    state.complete = True
+    state.save(partial)
+    if os.path.lexists(target):
+        raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
+    os.rename(partial, target)
+    manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
+    return can_verify()

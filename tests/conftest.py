@@ -1,0 +1,128 @@
+"""Fixtures: the real samples and the corpus where they are, a made-up sample always."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.cli import main
+from rs_tensor_encoder.layout import builtin
+from rs_tensor_encoder.sample import write_sample
+from rs_tensor_encoder.sources import Source, discover
+
+
+def pytest_report_header():
+    import lmdb
+    import rasterio
+    import safetensors
+    import tifffile
+
+    found = _tiff.versions()
+    return (
+        f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']}, lmdb {lmdb.__version__}, "
+        f"safetensors {safetensors.__version__}, numpy {np.__version__}, "
+        f"tifffile {tifffile.__version__}, rasterio {rasterio.__version__}"
+    )
+
+
+def _directory(variable):
+    path = os.environ.get(variable)
+    if not path or not os.path.isdir(path):
+        pytest.skip(f"{variable} does not name a directory")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """Real files of the real datasets."""
+    return _directory("RS_TENSOR_SAMPLES")
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """Odd and hostile TIFF files, with an index."""
+    return _directory("RS_TENSOR_CORPUS")
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory):
+    """A made-up sample dataset that all tests share: do not change it."""
+    return write_sample(str(tmp_path_factory.mktemp("sample")), patches=6, hyspecnet=1)
+
+
+@pytest.fixture
+def own_sample(tmp_path):
+    """A made-up sample dataset that the test may damage."""
+    return write_sample(str(tmp_path / "sample"), patches=4, hyspecnet=0)
+
+
+@pytest.fixture
+def layouts():
+    return {layout.name: layout for layout in builtin()}
+
+
+@pytest.fixture
+def plan_of(layouts):
+    """Make a plan of sources given by name: plan_of(hyspecnet=root)."""
+
+    def plan(**roots):
+        return discover(
+            [Source(layouts[name.replace("_", "-")], str(root)) for name, root in roots.items()]
+        )
+
+    return plan
+
+
+@pytest.fixture
+def bigearthnet(plan_of, made_up):
+    """A plan of the made-up BigEarthNet."""
+    return plan_of(bigearthnet_s1=made_up.sentinel_1, bigearthnet_s2=made_up.sentinel_2)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capfd):
+    """Run the command in this process; what libraries print is seen, too."""
+
+    def call(*arguments):
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def command():
+    """Run the command as a user does, in a process of its own."""
+
+    def call(*arguments, **options):
+        done = subprocess.run(
+            [sys.executable, "-m", "rs_tensor_encoder", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            **options,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def roots(made_up):
+    """Arguments that name the made-up BigEarthNet."""
+    return [
+        "--bigearthnet-s1-root", made_up.sentinel_1, "--bigearthnet-s2-root", made_up.sentinel_2,
+    ]  # fmt: skip

@@ -1,0 +1,70 @@
+"""The direction of imports, read from the sources."""
+
+import ast
+from pathlib import Path
+
+import rs_tensor_encoder
+
+PACKAGE = Path(rs_tensor_encoder.__file__).parent
+
+# What a module may import of the package; a verb may import anything below it.
+BELOW = {
+    "__init__": set(),
+    "errors": set(),
+    "layout": {"errors"},
+    "sources": {"errors", "layout"},
+    "manifest": {"__init__", "errors", "sources"},
+    "database": {"errors"},
+    "sample": {"errors"},
+    "preview": {"errors"},
+    "decoders": {"errors"},
+    "target": {"database", "errors", "manifest", "sources"},
+    "batches": {"_tiff", "database", "errors", "layout", "sources"},
+    "encoder": {"_tiff", "batches", "database", "errors", "manifest", "sources", "target"},
+    "comparison": set(),
+    "checker": {"comparison", "database", "decoders", "errors", "layout", "manifest", "sources"},
+    "__main__": {"cli"},
+}
+
+
+def imported(path):
+    """Names of the package's modules that a file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "rs_tensor_encoder":
+            known = {p.stem for p in PACKAGE.iterdir()} | {"_tiff"}
+            names |= {a.name if a.name in known else "__init__" for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "rs_tensor_encoder."
+        ):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("rs_tensor_encoder.")
+            }
+    return names
+
+
+def test_imports_point_one_way():
+    modules = {path.stem: path for path in PACKAGE.glob("*.py")}
+    assert modules.keys() == BELOW.keys()
+    for name, path in modules.items():
+        assert imported(path) <= BELOW[name], name
+
+
+def test_the_checker_shares_no_decoder_with_the_encoder():
+    for name in ("checker", "comparison", "decoders"):
+        assert "_tiff" not in imported(PACKAGE / f"{name}.py")
+
+
+def test_only_verbs_import_verbs():
+    for path in (PACKAGE / "cli").glob("*.py"):
+        others = imported(path) & {"__main__"}
+        assert not others, path
+
+
+def test_modules_stay_small():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 330, path

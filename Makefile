@@ -22,7 +22,7 @@ lint: $(VENV)/linted  ## check style, types and the Cython sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/cython-lint ext
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
 
 format: $(VENV)/linted  ## bring the Python sources into shape
 	$(BIN)/ruff check --fix

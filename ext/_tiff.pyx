@@ -484,8 +484,8 @@ cdef class Encoder:
     cdef int blame(self, const Job *job, int f) noexcept nogil:
         # Have the f-th file named in the error; -1, so that "return blame" reads well.
         cdef const char *name = job.names
-        cdef int i
-        for i in range(f):
+        cdef int _i
+        for _i in range(f):
             name += strlen(name) + 1
         self.set_name(name, self.extension[job.format])
         return -1

@@ -126,3 +126,17 @@ def roots(made_up):
     return [
         "--bigearthnet-s1-root", made_up.sentinel_1, "--bigearthnet-s2-root", made_up.sentinel_2,
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def many_patches(made_up, tmp_path_factory):
+    """Root of 2,000 Sentinel-1 patches of the real size: hard links to one."""
+    root = tmp_path_factory.mktemp("many")
+    files = {path.name[-7:]: path for path in Path(made_up.sentinel_1).rglob("*_70_48_*.tif")}
+    for index in range(2000):
+        tile = f"S1A_IW_GRDH_1SDV_20170613T{index // 100:06d}"
+        name = f"{tile}_33UUP_{index % 100}_1"
+        (root / tile / name).mkdir(parents=True)
+        for ending, path in files.items():
+            os.link(path, root / tile / name / f"{name}{ending}")
+    return root

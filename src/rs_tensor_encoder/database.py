@@ -237,4 +237,7 @@ class Writer:
                 f"{self.directory}: the disk is full ({free / 1e6:.1f} MB free); make room and "
                 "run the same command again, it goes on where it stopped"
             )
-        return TargetError(f"{self.directory}: the database cannot be written: {error}")
+        return TargetError(
+            f"{self.directory}: the database cannot be written: {error} (an exceeded quota or "
+            "file size limit looks like this, too)"
+        )

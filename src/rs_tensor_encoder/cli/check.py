@@ -17,6 +17,7 @@ _LISTED = 20
 
 @click.command(
     "check",
+    short_help="Prove that a database holds exactly what its sources hold.",
     epilog="""
 \b
 Examples:

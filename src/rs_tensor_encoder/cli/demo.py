@@ -17,6 +17,7 @@ print({{band: (pixels.dtype, pixels.shape) for band, pixels in patch.items()}})
 
 @click.command(
     "demo",
+    short_help="Make a small sample, encode it, check it, show it.",
     epilog="""
 \b
 Example:

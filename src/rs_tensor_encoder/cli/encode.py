@@ -24,6 +24,7 @@ _LISTED = 10
 
 @click.command(
     "encode",
+    short_help="Encode datasets into one LMDB database.",
     epilog="""
 \b
 Examples:

@@ -13,6 +13,7 @@ from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
 
 @click.command(
     "info",
+    short_help="Say what a database holds.",
     epilog="""
 \b
 Example:

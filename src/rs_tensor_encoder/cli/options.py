@@ -39,7 +39,7 @@ def source_options(function: _Function) -> _Function:
             type=click.Path(),
             multiple=True,
             metavar="DIR",
-            help=f"{layout.title}: the directory under which it lies.",
+            help=f"Root of {layout.title}.",
         )(function)
     return function
 

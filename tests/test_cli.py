@@ -1,0 +1,83 @@
+"""What all verbs have in common: help, versions, progress."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rs_tensor_encoder.cli import VERBS
+from rs_tensor_encoder.cli.progress import Progress
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(run, verb):
+    outcome = run(verb, "--help")
+    assert outcome.code == 0
+    assert "Example" in outcome.out
+    assert f"  rs-tensor-encoder {verb}" in outcome.out
+    lines = outcome.out.splitlines()
+    options = [line for line in lines if line.startswith("  -")]
+    # Every option says what it does, on its line or on the next.
+    for line in options:
+        following = lines[lines.index(line) + 1] if line in lines[:-1] else ""
+        assert "  " in line.strip() or following.startswith(" " * 10), line
+
+
+def test_help_names_all_verbs(run):
+    outcome = run("--help")
+    assert outcome.code == 0
+    for verb in VERBS:
+        assert f"  {verb}" in outcome.out
+    assert "..." not in outcome.out.partition("Commands:")[2].partition("Examples:")[0]
+
+
+def test_version_names_the_libraries(run):
+    outcome = run("--version")
+    assert outcome.code == 0
+    for name in ("rs-tensor-encoder 0.", "libtiff 4.", "libdeflate ", "lmdb ", "safetensors "):
+        assert name in outcome.out
+    assert "AdobeDeflate" in outcome.out
+
+
+def test_help_and_version_are_light():
+    code = (
+        "import sys\n"
+        "from rs_tensor_encoder.cli import main\n"
+        "main(sys.argv[1:])\n"
+        "heavy = {'numpy', 'lmdb', 'tifffile', 'safetensors', 'tqdm'} & sys.modules.keys()\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    for arguments in (["--help"], ["--version"], ["encode", "--help"], ["check", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_no_traceback(roots, tmp_path):
+    command = [sys.executable, "-m", "rs_tensor_encoder"]
+    done = subprocess.run(
+        f"{' '.join(command)} {' '.join(roots)} {tmp_path}/out -q | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("rs_tensor_encoder.cli.progress.time.monotonic", lambda: clock[0])
+    with Progress("encode", 10_000) as progress:
+        progress.keep(4_000, 4_000_000)
+        for _ in range(10):
+            clock[0] += 4
+            progress.update(400, 40_000_000)
+    assert capsys.readouterr().err == (
+        "encode: 7,200 of 10,000 patches (72.0%), 100 patches/s, 10 MB/s, 0:28 left\n"
+    )
+    with Progress("encode", 10, quiet=True) as progress:
+        clock[0] += 100
+        progress.update(5, 5)
+    assert capsys.readouterr().err == ""

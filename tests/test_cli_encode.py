@@ -1,0 +1,300 @@
+"""The verb encode, as a user types it: what is printed, and the exit codes."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from oracles import records
+
+
+def one_line(outcome, code):
+    """An error is one line on stderr, with nothing on stdout and no traceback."""
+    assert outcome.code == code, outcome
+    assert outcome.out == ""
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def test_encode_is_the_default_verb(run, roots, tmp_path):
+    outcome = run(*roots, tmp_path / "out")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"{tmp_path}/out: verified, 12 patches encoded; 1.7 MB in")
+    assert outcome.err.splitlines() == [f"12 patches, about 1.8 MB in {tmp_path}/out"]
+    assert len(records(tmp_path / "out")) == 12
+    assert run("encode", *roots, tmp_path / "two", "-q").err == ""
+
+
+def test_python_m_is_the_same(command, roots, tmp_path):
+    assert command(*roots, tmp_path / "out").code == 0
+    assert len(records(tmp_path / "out")) == 12
+
+
+def test_json_is_one_object(run, roots, tmp_path):
+    outcome = run(*roots, f"{tmp_path}/out/", "--json", "--workers", "2")
+    found = json.loads(outcome.out)
+    assert found["complete"]
+    assert found["encoded"] == found["patches"] == 12
+    assert found["target"] == str(tmp_path / "out")
+    assert found["exit_code"] == 0
+
+
+def test_an_option_may_be_given_more_than_once(run, own_sample, made_up, tmp_path):
+    for path in Path(own_sample.sentinel_1).rglob("*70_48*"):
+        path.rename(path.with_name(path.name.replace("70_48", "80_48")))
+    for place in sorted(Path(own_sample.sentinel_1).rglob("*_80_48"))[:1]:
+        shutil.copytree(place, tmp_path / "more" / place.name)
+    assert run(
+        "--bigearthnet-s1-root", made_up.sentinel_1,
+        "--bigearthnet-s1-root", tmp_path / "more", tmp_path / "out",
+    ).code == 0  # fmt: skip
+    assert len(records(tmp_path / "out")) == 7
+
+
+def test_dry_run_writes_nothing(run, roots, tmp_path):
+    outcome = run(*roots, tmp_path / "out", "--dry-run")
+    assert outcome.code == 0
+    assert "6 patches, about 0.7 MB" in outcome.out
+    assert "would take about 1.8 MB" in outcome.out
+    found = json.loads(run(*roots, tmp_path / "out", "--dry-run", "--json").out)
+    assert found["patches"] == 12
+    assert found["free"] > found["size"]
+    assert [row["layout"] for row in found["sources"]] == ["bigearthnet-s1", "bigearthnet-s2"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_dry_run_shows_the_first_problems(run, own_sample, tmp_path):
+    path = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))[0]
+    path.write_bytes(b"")
+    outcome = run("--bigearthnet-s1-root", own_sample.sentinel_1, tmp_path / "out", "--dry-run")
+    assert outcome.code == 1
+    assert f"Would fail: {path}: the file is empty" in outcome.err
+
+
+# ---- what users get wrong ---------------------------------------------------
+
+
+def test_usage(run, tmp_path, roots):
+    for arguments in (
+        [tmp_path / "out"],
+        ["--no-such-option", tmp_path / "out"],
+        roots,
+        [*roots, tmp_path / "out", "--workers", "0"],
+    ):
+        outcome = run(*arguments)
+        assert outcome.code == 2
+        assert "Traceback" not in outcome.err
+        assert "Error: " in outcome.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_root_that_does_not_exist(run, tmp_path):
+    line = one_line(run("--hyspecnet", tmp_path / "nowhere", tmp_path / "out"), 3)
+    assert f"{tmp_path}/nowhere: does not exist (given as --hyspecnet)" in line
+
+
+def test_a_root_without_patches(run, made_up, tmp_path):
+    line = one_line(run("--hyspecnet", made_up.sentinel_1, tmp_path / "out"), 3)
+    assert f"{made_up.sentinel_1}: no patches of HySpecNet-11k found" in line
+
+
+def without_privileges():
+    """Start of a command that even root's processes cannot read everything in."""
+    if os.getuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and there is no setpriv to change that")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+def test_places_without_permission(roots, own_sample, tmp_path):
+    def call(*arguments):
+        words = [*without_privileges(), sys.executable, "-m", "rs_tensor_encoder", *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    locked = Path(own_sample.sentinel_1) / "S1A_IW_GRDH_1SDV_20170613T165043"
+    locked.chmod(0)
+    readonly = tmp_path / "readonly"
+    readonly.mkdir(mode=0o555)
+    try:
+        code, err = call("--bigearthnet-s1-root", own_sample.sentinel_1, str(tmp_path / "out"))
+        assert code == 3
+        assert f"Error: {locked}: Permission denied" in err
+        code, err = call(*roots, str(readonly / "out"), "-q")
+        assert code == 4
+        assert f"Error: {readonly}/out.partial: cannot be made: Permission denied" in err
+        assert len(err.splitlines()) == 1
+    finally:
+        locked.chmod(0o755)
+    path = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))[0]
+    path.chmod(0)
+    code, err = call("--bigearthnet-s1-root", own_sample.sentinel_1, str(tmp_path / "out"), "-q")
+    assert code == 1
+    assert f"Failed: {path}: cannot be opened: Permission denied" in err
+
+
+def test_targets_that_will_not_do(run, roots, made_up, tmp_path):
+    (tmp_path / "there").mkdir()
+    line = one_line(run(*roots, tmp_path / "there"), 4)
+    assert "exists already; choose another name" in line
+    line = one_line(run(*roots, Path(made_up.sentinel_2) / "out"), 4)
+    assert "lies inside the source" in line
+
+
+def test_the_same_patch_twice(run, own_sample, tmp_path):
+    place = sorted(Path(own_sample.sentinel_1).rglob("S1*_48"))[0]
+    shutil.copytree(place, Path(own_sample.sentinel_1) / "copy" / place.name)
+    line = one_line(run("--bigearthnet-s1-root", own_sample.sentinel_1, tmp_path / "out"), 3)
+    assert str(place) in line
+    assert f"copy/{place.name}" in line
+
+
+def test_bad_files_are_named_with_the_reason(run, own_sample, tmp_path):
+    paths = sorted(Path(own_sample.sentinel_2).rglob("*_B03.tif"))
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:1000])
+    paths[2].write_text("just a text")
+    arguments = ["--bigearthnet-s2-root", own_sample.sentinel_2, tmp_path / "out", "-q"]
+    outcome = run(*arguments)
+    assert outcome.code == 1
+    lines = outcome.err.splitlines()
+    assert lines[0] == f"Failed: {paths[0]}: there is no such file"
+    assert lines[1].startswith(f"Failed: {paths[1]}: ")
+    assert "cut short or damaged" in lines[1]
+    assert lines[2] == f"Failed: {paths[2]}: not a TIFF file"
+    assert len(lines) == 3
+    assert "Not complete: 3 of 4 patches failed" in outcome.out
+    assert "--skip-failed" in outcome.out
+    found = json.loads(run(*arguments, "--json").out)
+    assert found["exit_code"] == 1
+    assert [failure["path"] for failure in found["failures"]] == [str(p) for p in paths[:3]]
+    outcome = run(*arguments, "--skip-failed")
+    assert outcome.code == 1
+    assert "verified, 0 patches encoded, 1 kept from before, 3 left out" in outcome.out
+
+
+def test_many_failures_are_counted(run, made_up, tmp_path):
+    root = tmp_path / "S1"
+    for tile in Path(made_up.sentinel_1).iterdir():
+        for index in range(15):
+            (root / tile.name / f"{tile.name}_33UUP_{index}_1").mkdir(parents=True)
+    arguments = ["--bigearthnet-s1-root", root, tmp_path / "out", "-q"]
+    outcome = run(*arguments)
+    assert len(outcome.err.splitlines()) == 11
+    assert "... and 5 more, all in failures.json" in outcome.err
+    assert len(run(*arguments, "-v").err.splitlines()) == 15
+
+
+# ---- the disk, the keyboard, the terminal -----------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_too_small(run, roots, small_disk):
+    (small_disk / "filler").write_bytes(bytes(15 << 20))
+    line = one_line(run(*roots, small_disk / "out", "-q"), 5)
+    assert "will take about 1.8 MB, but only 1.0 MB are free; nothing was written" in line
+    assert os.listdir(small_disk) == ["filler"]
+    assert run(*roots, small_disk / "out", "--dry-run").code == 5
+
+
+def test_a_disk_that_fills_up_on_the_way(bigearthnet, run, roots, small_disk, monkeypatch):
+    from rs_tensor_encoder.encoder import encode
+    from rs_tensor_encoder.errors import OutOfSpaceError
+
+    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    filler = small_disk / "filler"
+
+    def fill(_patches, _size):
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while file.write(bytes(1 << 12)):
+                pass
+
+    with pytest.raises(OutOfSpaceError, match="the disk is full") as caught:
+        encode(bigearthnet, str(small_disk / "out"), progress=fill)
+    assert caught.value.exit_code == 5
+    assert not (small_disk / "out").exists()
+    filler.unlink()
+    outcome = run(*roots, small_disk / "out", "-q")
+    assert outcome.code == 0
+    assert "kept from before" in outcome.out
+    assert len(records(small_disk / "out")) == 12
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "rs_tensor_encoder", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_after_a_commit_and_says_how_to_go_on(many_patches, tmp_path, number):
+    arguments = ["--bigearthnet-s1-root", many_patches, tmp_path / "out", "--workers", "1"]
+    process = start(*arguments, "-q")
+    data = tmp_path / "out.partial" / "data.mdb"
+    while process.poll() is None and not (data.exists() and data.stat().st_size > 1 << 24):
+        time.sleep(0.0005)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert err == ""
+    assert "run the same command to go on" in out
+    assert not (tmp_path / "out").exists()
+    out, err = start(*arguments).communicate(timeout=60)
+    assert "kept from before" in out
+    assert len(records(tmp_path / "out")) == 2000
+
+
+def test_a_bar_on_a_terminal(roots, tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rs_tensor_encoder", *roots, str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 1000)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert process.wait() == 0
+    assert b"encode:" in shown
+    assert b"/12" in shown
+    # The bar is gone when all is done.
+    assert shown.endswith(b"\r")
+    process.stdout.close()
+    os.close(ours)

@@ -1,0 +1,97 @@
+"""The README is true: its commands and its code run, its tables are those of the layouts."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rs_tensor_encoder.cli.options import take_sources
+from rs_tensor_encoder.layout import builtin
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(*kinds):
+    """Fenced blocks of some kinds, in order, as (kind, text)."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return [(kind, text) for kind, text in found if kind in kinds]
+
+
+def test_every_block_runs_in_order(made_up, tmp_path):
+    for name, root in {
+        "S1": made_up.sentinel_1,
+        "S2": made_up.sentinel_2,
+        "HYSPECNET": made_up.hyspecnet,
+    }.items():
+        (tmp_path / name).symlink_to(root)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = 0
+    for kind, text in blocks("bash", "python"):
+        words = ["bash", "-euc", text] if kind == "bash" else [sys.executable, "-c", text]
+        done = subprocess.run(
+            words,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (text, done.stderr)
+        for said in re.findall(r"print\(.*\)  # (.*)", text):
+            assert done.stdout.strip() == said
+        ran += 1
+    assert ran >= 7
+
+
+def test_installing_is_described_as_the_makefile_does_it():
+    text = "".join(text for _, text in blocks("sh"))
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for package in re.findall(r"lib\w+-dev|python3-\w+", text):
+        assert package in makefile
+
+
+def test_every_layout_has_its_row():
+    rows = re.findall(r"^\| `(--[\w-]+)` \| (.*?) \| a (\w+) \| (\d+): ", README, re.MULTILINE)
+    assert sorted(rows) == sorted(
+        (
+            layout.option,
+            layout.title,
+            "file" if layout.of_files else "directory",
+            str(len(layout.bands)),
+        )
+        for layout in builtin()
+    )
+
+
+def test_exit_codes_are_those_of_the_errors():
+    from rs_tensor_encoder import errors
+
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    raised = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.EncoderError)
+    }
+    assert raised | {0, 130} == listed
+
+
+def test_contributing_names_every_make_target():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE))
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`make (\w+)", text))
+    assert named <= targets
+    assert {"demo", "test", "lint", "bench"} <= named
+
+
+def test_sources_must_be_named():
+    import click
+
+    with pytest.raises(click.UsageError, match="--hyspecnet"):
+        take_sources({layout.name.replace("-", "_"): () for layout in builtin()})

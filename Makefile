@@ -29,7 +29,7 @@ format: $(VENV)/linted  ## bring the Python sources into shape
 	$(BIN)/ruff format
 
 bench: $(VENV)/tested  ## measure against the usual way
-	$(BIN)/python benchmarks/encode.py $(BENCH)
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from file cimport Buffer, ensure
 from handle cimport Handle, close_handle, open_handle, read_chunk
 from image cimport (
-    ADOBE_DEFLATE, DEFLATE, DType, INTERLEAVED, Image, NONE, find_chunk,
+    ADOBE_DEFLATE, DEFLATE, DType, INTERLEAVED, Image, LZW, NONE, find_chunk,
 )
 from libdeflate cimport (
     LIBDEFLATE_INSUFFICIENT_SPACE, LIBDEFLATE_SUCCESS, libdeflate_alloc_decompressor,
@@ -132,8 +132,10 @@ cdef inline int decode_chunk(
     cdef uint64_t rows = min(image.chunk_height, image.height - y)
     cdef uint64_t columns = min(image.chunk_width, image.width - x)
     cdef uint64_t samples = image.samples if image.planar == INTERLEAVED else 1
-    # A tile is stored whole, a strip ends with the image.
-    cdef uint64_t stored_rows = image.chunk_height if image.tiled else rows
+    # A tile is stored whole, a strip ends with the image. libtiff's LZW stops
+    # where it is told to, so that rows below the image need not be decoded.
+    cdef uint64_t stored_rows = (
+        image.chunk_height if image.tiled and image.compression != LZW else rows)
     cdef uint64_t size = stored_rows * image.chunk_width * samples * image.itemsize
     cdef uint64_t at = (y * image.width + x) * image.itemsize
     cdef uint64_t stored, s

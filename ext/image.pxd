@@ -14,6 +14,7 @@ from tags cimport (
 
 cdef enum Compression:
     NONE = 1
+    LZW = 5
     OLD_JPEG = 6
     ADOBE_DEFLATE = 8
     DEFLATE = 32946

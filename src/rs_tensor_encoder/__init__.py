@@ -1,7 +1,6 @@
 """Remote-sensing datasets of TIFF patches into one LMDB database of safetensors."""
 
-from importlib.metadata import version
-
 __all__ = ["__version__"]
 
-__version__ = version("rs-tensor-encoder")
+# The one place of the version: pyproject.toml reads it from here.
+__version__ = "0.1.0"

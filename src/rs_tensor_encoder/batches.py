@@ -17,8 +17,10 @@ from rs_tensor_encoder.sources import Patch, Plan
 # cost per batch small.
 BATCH = 3 << 20
 
-# Patches of each source that are encoded to learn how large its values are.
+# Patches of each source that are encoded to learn how large its values are: so
+# many, or as many as give so many bytes.
 _PROBES = 16
+_PROBED = 16 << 20
 
 #: What becomes of a patch: its slice of the buffer and its header, or why it failed.
 Result = tuple[int, int, bytes] | PatchError
@@ -47,8 +49,10 @@ def estimate(plan: Plan) -> Estimate:
     for index in range(len(plan.sources)):
         patches = [patch for patch in plan.patches if patch.place.source == index]
         probes = patches[:: max(1, len(patches) // _PROBES)][:_PROBES]
-        found = []
+        found: list[int] = []
         for patch in probes:
+            if sum(found) > _PROBED:
+                break
             results, buffer = encode_batch(encoder, [plan.files(patch)], buffer)
             result = results[0]
             if isinstance(result, PatchError):

@@ -27,7 +27,7 @@ import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files as resources
 from typing import Any
 
@@ -82,6 +82,17 @@ class Layout:
     def bands(self) -> tuple[str, ...]:
         """Names of all tensors of a patch, in the order of the files."""
         return tuple(band for file in self.files for band in file.bands)
+
+    @cached_property
+    def names_by_name(self) -> bytes | None:
+        """Names of the files with ``{name}`` to be replaced, each ended by a NUL.
+
+        None if they take more than the patch's name.
+        """
+        templates = [file.path for file in self.files]
+        if any(set(_fields(template)) - {"name"} for template in templates):
+            return None
+        return "".join(template.format(name="{name}") + "\0" for template in templates).encode()
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return what the templates may use if a path is a patch's, else None.
@@ -197,11 +208,15 @@ def _expand(band: str) -> list[str]:
     return [f"{before}{i}{after}" for i in range(int(first), int(last) + 1)]
 
 
+def _fields(template: str) -> list[str]:
+    return [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+
+
 def _check_templates(layout: Layout) -> None:
     known = {"name", *layout.pattern.groupindex}
     for template in (layout.key, *(file.path for file in layout.files)):
-        for _, field, _, _ in string.Formatter().parse(template):
-            if field is not None and field not in known:
+        for field in _fields(template):
+            if field not in known:
                 raise LayoutError(
                     f"layout {layout.name}: {{{field}}} in {template!r} is neither {{name}} "
                     "nor a named group of 'path'"

@@ -61,14 +61,20 @@ class Plan:
 
     def files(self, patch: Patch) -> Files:
         """Tell where the files of a patch are."""
-        source = self.sources[patch.place.source]
-        name = os.fsdecode(patch.name)
-        groups = source.layout.match(_tail(patch.place.path, source, name)) or {"name": name}
-        directory = patch.place.path
-        if not source.layout.of_files:
-            directory = os.path.join(directory, name)
-        names = "\0".join(source.layout.names(groups)) + "\0"
-        return Files(patch.place.source, os.fsencode(directory), os.fsencode(names))
+        key, place, raw = patch
+        layout = self.sources[place.source].layout
+        directory = os.fsencode(place.path)
+        if not layout.of_files:
+            directory += b"/" + raw
+        # Asked for every patch: most layouts need no more than its name.
+        template = layout.names_by_name
+        if template is not None:
+            return Files(place.source, directory, template.replace(b"{name}", raw))
+        name = os.fsdecode(raw)
+        groups = layout.match(_tail(place.path, self.sources[place.source], name))
+        assert groups is not None, key  # noqa: S101  it has matched when it was found
+        names = "".join(f"{name}\0" for name in layout.names(groups))
+        return Files(place.source, directory, os.fsencode(names))
 
     def locate(self, patch: Patch) -> str:
         """Path of a patch's directory or file, for messages."""

@@ -51,8 +51,9 @@ def interrupted(plan, target, *, after):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """A batch per patch or two, so that a small sample has many."""
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    """A batch per patch, a commit per patch or two: a small sample has many."""
+    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 100_000)
+    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 300_000)
 
 
 def test_values_are_those_of_rasterio_and_safetensors(plan_of, made_up, tmp_path):
@@ -297,6 +298,7 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
 
     original = encoder.Writer.append
     monkeypatch.setattr(encoder.Writer, "append", append)
+    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
     with pytest.raises(OutOfSpaceError):
         encode(bigearthnet, str(tmp_path / "out"))
@@ -309,14 +311,24 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
 
 def test_batches_depend_on_the_plan_alone(bigearthnet):
     count = len(bigearthnet.patches)
-    # A commit of about 3 MB: 18 Sentinel-2 or 27 Sentinel-1 patches.
-    many = bigearthnet.patches * 20
-    sizes = [len(batch) for batch in cut(many, [115344.0, 160832.0])]
-    assert sum(sizes) == 20 * count
-    assert all(18 <= size <= 27 for size in sizes[:-1])
+    # About 1 MB a batch: 6 Sentinel-2 or 9 Sentinel-1 patches; about 3 MB a commit.
+    batches = list(cut(bigearthnet.patches * 20, [115344.0, 160832.0]))
+    assert sum(len(batch.patches) for batch in batches) == 20 * count
+    assert all(6 <= len(batch.patches) <= 9 for batch in batches[:-1])
+    assert all(batch.size <= 1 << 20 for batch in batches)
+    commits = [0.0]
+    for batch in batches:
+        commits[-1] += batch.size
+        if batch.commits:
+            commits.append(0.0)
+    assert commits.pop() == 0.0
+    assert all(1.9e6 < size <= 3 << 20 for size in commits[:-1])
     # Where nothing is known of the sizes, batches are small.
-    assert max(len(batch) for batch in cut(many, [0.0, 0.0])) == 16
-    assert [len(b) for b in cut(bigearthnet.patches, [1e9, 1e9])] == [1] * count
+    unknown = cut(bigearthnet.patches * 20, [0.0, 0.0])
+    assert max(len(batch.patches) for batch in unknown) == 16
+    large = list(cut(bigearthnet.patches, [1e9, 1e9]))
+    assert [len(batch.patches) for batch in large] == [1] * count
+    assert all(batch.commits for batch in large)
 
 
 def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
@@ -324,3 +336,16 @@ def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1000)
     encode(plan, str(tmp_path / "out"), workers=2)
     assert records(tmp_path / "out") == expected_records(plan)
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 16])
+def test_many_small_batches_all_arrive(plan_of, many_patches, tmp_path, monkeypatch, workers):
+    """A batch and a commit per patch: whatever the order in which they are done."""
+    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 1)
+    plan = plan_of(bigearthnet_s1=many_patches)
+    few = Plan(plan.sources, plan.patches[::4])
+    report = encode(few, str(tmp_path / "out"), workers=workers)
+    assert report.complete
+    assert report.encoded == 500
+    assert records(tmp_path / "out").keys() == {patch.key for patch in few.patches}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from rs_tensor_encoder.errors import PatchError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.sources import Patch, Plan
 
-# Bytes of values in a batch, which is also a commit: small enough for LMDB's
-# dirty pages to stay in the processor's cache, large enough to make Python's
-# cost per batch small.
-BATCH = 3 << 20
+# Bytes of values in a batch, which one thread does in one call: large enough to
+# make Python's cost per batch small, small enough to have many under way.
+BATCH = 1 << 20
+
+# Bytes of values in a commit: small enough for LMDB's dirty pages to stay in the
+# processor's cache.
+COMMIT = 3 << 20
 
 # Patches of each source that are encoded to learn how large its values are: so
 # many, or as many as give so many bytes.
@@ -42,7 +45,7 @@ class Estimate:
 def estimate(plan: Plan) -> Estimate:
     """Encode a few patches of each source to learn how much space all will take."""
     encoder = new_encoder(plan)
-    buffer = np.empty(BATCH, np.uint8)
+    buffer = new_buffer()
     lengths: list[float] = []
     failures: list[PatchError] = []
     size = 0
@@ -100,7 +103,15 @@ def new_buffer() -> Any:
     return np.empty(BATCH + (BATCH >> 2), np.uint8)
 
 
-def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[list[Patch]]:
+class Batch(NamedTuple):
+    """Patches for one call, and whether a commit ends with them."""
+
+    patches: list[Patch]
+    size: float
+    commits: bool
+
+
+def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[Batch]:
     """Cut patches into batches, the same ones whatever the speed of this or that.
 
     Parameters
@@ -111,13 +122,17 @@ def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[list[Pat
         Bytes of a typical value of each source, 0 where that is not known.
     """
     batch: list[Patch] = []
-    size = 0.0
+    size = committed = 0.0
     for patch in patches:
         length = lengths[patch.place.source] or BATCH / 16
         if batch and size + length > BATCH:
-            yield batch
+            committed += size
+            # Whether one more batch like this one would still go into the commit.
+            commits = committed + size > COMMIT
+            yield Batch(batch, size, commits)
+            committed = 0.0 if commits else committed
             batch, size = [], 0.0
         batch.append(patch)
         size += length
     if batch:
-        yield batch
+        yield Batch(batch, size, commits=True)

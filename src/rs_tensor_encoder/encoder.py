@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import lmdb
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.batches import (
+    Batch,
     Estimate,
     Result,
     cut,
@@ -22,6 +23,7 @@ from rs_tensor_encoder.batches import (
     new_buffer,
     new_encoder,
 )
+from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
 from rs_tensor_encoder.errors import PatchError, TargetError
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
@@ -29,11 +31,6 @@ from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 
 Progress = Callable[[int, int], None]
-
-
-def workers_by_default() -> int:
-    """Two threads per processor: one waits for its files while the other decodes."""
-    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
 
 
 @dataclass
@@ -77,7 +74,7 @@ def encode(
     target : str
         Directory to make. It appears when it is complete.
     workers : int, optional
-        Threads that read and decode; see `workers_by_default`.
+        Threads that read and decode; by default as many as `crew.Crew` finds useful.
     restart : bool
         Throw away what an interrupted run has left, instead of going on.
     skip_failed : bool
@@ -114,7 +111,7 @@ def encode(
         check_space(target, expected.size)
         state.save(partial)
         with Writer(partial, expected.size) as writer:
-            pipeline = _Pipeline(plan, writer, expected, workers or workers_by_default(), report)
+            pipeline = _Pipeline(plan, writer, expected, workers, report)
             missing = pipeline.missing()
             if kept is not None and report.kept:
                 kept(report.kept, report.bytes)
@@ -169,39 +166,48 @@ class _Pipeline:
     """Batches through threads, in order, into the writer."""
 
     def __init__(
-        self, plan: Plan, writer: Writer, expected: Estimate, workers: int, report: Report
+        self, plan: Plan, writer: Writer, expected: Estimate, workers: int | None, report: Report
     ) -> None:
         self.plan = plan
         self.writer = writer
         self.lengths = expected.lengths
-        self.workers = workers
+        self.crew = Crew(workers)
         self.report = report
         self.headers: Counter[bytes] = Counter()
         self._local = threading.local()
-        # As many batches are under way as there are buffers: memory is bounded
-        # by that, whatever the dataset.
         self._buffers: SimpleQueue[Any] = SimpleQueue()
+        # A word per batch that is done: what the writer waits for. Batches are
+        # written in order, so some may be written before their word is heard.
+        self._done: SimpleQueue[None] = SimpleQueue()
 
     def run(self, patches: Sequence[Patch], progress: Progress, stop: threading.Event) -> None:
         """Encode patches until none is left or ``stop`` is set."""
         batches = cut(patches, self.lengths)
-        under_way: deque[tuple[list[Patch], Future[tuple[list[Result], Any]]]] = deque()
-        for _ in range(2 * self.workers):
-            self._buffers.put(None)
-        with ThreadPoolExecutor(self.workers, "encode") as pool:
+        batch = next(batches, None)
+        under_way: deque[tuple[Batch, Future[tuple[list[Result], Any]]]] = deque()
+        commit: list[tuple[Batch, list[Result], Any]] = []
+        working = 0
+        with ThreadPoolExecutor(self.crew.most, "encode") as pool:
             try:
                 while not stop.is_set():
-                    while len(under_way) < 2 * self.workers:
+                    while batch is not None and self.crew.has_room(working, len(under_way), batch):
+                        future = pool.submit(self._work, batch)
+                        future.add_done_callback(lambda _: self._done.put(None))
+                        under_way.append((batch, future))
+                        working += 1
                         batch = next(batches, None)
-                        if batch is None:
-                            break
-                        under_way.append((batch, pool.submit(self._work, batch)))
-                    if not under_way:
+                    if batch is None and not under_way:
                         return
-                    batch, future = under_way.popleft()
-                    results, buffer = future.result()
-                    self._write(batch, results, buffer, progress)
-                self.report.interrupted = bool(under_way) or next(batches, None) is not None
+                    with self.crew.waiting():
+                        self._done.get()
+                    working -= 1
+                    while under_way and under_way[0][1].done():
+                        ended, future = under_way.popleft()
+                        commit.append((ended, *future.result()))
+                        if ended.commits:
+                            self._write(commit, progress)
+                            commit.clear()
+                self.report.interrupted = batch is not None or bool(under_way) or bool(commit)
             finally:
                 for _, future in under_way:
                     future.cancel()
@@ -232,35 +238,38 @@ class _Pipeline:
         self.report.kept = len(kept)
         return [patch for patch in patches if patch.key not in kept]
 
-    def _work(self, batch: list[Patch]) -> tuple[list[Result], Any]:
+    def _work(self, batch: Batch) -> tuple[list[Result], Any]:
         """Read and decode a batch, in one of the threads."""
         local = self._local
         if not hasattr(local, "encoder"):
             local.encoder = new_encoder(self.plan)
-        buffer = self._buffers.get()
-        if buffer is None:
+        try:
+            buffer = self._buffers.get_nowait()
+        except Empty:
             buffer = new_buffer()
-        files = [self.plan.files(patch) for patch in batch]
+        files = [self.plan.files(patch) for patch in batch.patches]
         return encode_batch(local.encoder, files, buffer)
 
-    def _write(
-        self, batch: list[Patch], results: list[Result], buffer: Any, progress: Progress
-    ) -> None:
-        view = memoryview(buffer)
+    def _write(self, commit: list[tuple[Batch, list[Result], Any]], progress: Progress) -> None:
+        """Write the batches of a commit, and give their buffers back."""
         records: list[Record] = []
-        size = 0
-        for patch, result in zip(batch, results, strict=True):
-            if isinstance(result, PatchError):
-                self.report.failures.append((patch.key.decode(), result))
-                continue
-            start, stop, header = result
-            records.append((patch.key, view[start:stop]))
-            size += stop - start
-            self._count(header, stop - start)
+        count = size = 0
+        for batch, results, buffer in commit:
+            view = memoryview(buffer)
+            for patch, result in zip(batch.patches, results, strict=True):
+                if isinstance(result, PatchError):
+                    self.report.failures.append((patch.key.decode(), result))
+                    continue
+                start, stop, header = result
+                records.append((patch.key, view[start:stop]))
+                size += stop - start
+                self._count(header, stop - start)
+            count += len(batch.patches)
         self.writer.append(records)
         self.report.encoded += len(records)
-        self._buffers.put(buffer)
-        progress(len(batch), size)
+        for _, _, buffer in commit:
+            self._buffers.put(buffer)
+        progress(count, size)
 
     def _count(self, header: bytes, size: int) -> None:
         self.headers[header] += 1

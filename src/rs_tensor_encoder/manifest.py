@@ -1,6 +1,7 @@
 """The sidecar of a database: what was encoded, from what, complete or not."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from rs_tensor_encoder import __version__
-from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
 from rs_tensor_encoder.sources import Source
 
 NAME = "rs-tensor-encoder.json"
@@ -118,15 +119,28 @@ def _natural(item: tuple[tuple[str, str, tuple[int, ...]], int]) -> Any:
 
 
 def write_json(path: str, data: Any) -> None:
-    """Write a JSON file: whole or not at all, and on the disk."""
+    """Write a JSON file: whole or not at all, and on the disk.
+
+    Raises
+    ------
+    OutOfSpaceError, TargetError
+        If it cannot be written.
+    """
+    text = json.dumps(data, indent=1) + "\n"
     new = path + ".new"
-    with open(new, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    sync_directory(os.path.dirname(path))
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+        sync_directory(os.path.dirname(path))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpaceError(
+                f"{path}: the disk is full; make room and run the same command again"
+            ) from None
+        raise TargetError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def sync_directory(path: str) -> None:

@@ -21,7 +21,7 @@ from libc.string cimport memcpy, memset, strlen
 from posix.fcntl cimport O_RDONLY
 from posix.unistd cimport close
 
-from decode cimport Workspace, close_workspace, decode, open_workspace
+from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
 from file cimport AT_FDCWD, O_CLOEXEC, Buffer, openat, read_file
 from image cimport DType, Image, read_image
 from libdeflate cimport LIBDEFLATE_VERSION_STRING
@@ -206,7 +206,7 @@ cdef class Encoder:
         What the patches are made of: a format is a sequence of files, a file a
         sequence of the names of its bands (str), in file order.
     extensions : sequence of str
-        Extensions that the files may have, the likeliest first.
+        Extensions that the files may have; the first that is there is read.
     limit : int
         Bytes of a file, and of its decoded pixels, beyond which it is refused.
     """
@@ -218,8 +218,8 @@ cdef class Encoder:
     cdef Plan **current          # the plan used last, per format
     cdef int *files              # number of files, per format
     cdef uint64_t **bands        # number of bands of each file, per format
-    cdef int *extension          # index of the extension used last, per format
     cdef char endings[8][16]     # the extensions
+    cdef int *ending             # index of the one that each file has
     cdef int n_endings
     cdef int n_formats
     cdef Buffer input            # the files of a patch, one behind the other
@@ -243,10 +243,8 @@ cdef class Encoder:
         self.current = <Plan **>calloc(n, sizeof(Plan *))
         self.files = <int *>calloc(n, sizeof(int))
         self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
-        self.extension = <int *>calloc(n, sizeof(int))
         if (
-            self.current == NULL or self.files == NULL
-            or self.bands == NULL or self.extension == NULL
+            self.current == NULL or self.files == NULL or self.bands == NULL
         ):
             raise MemoryError
         for i, files in enumerate(self.formats):
@@ -261,9 +259,10 @@ cdef class Encoder:
         self.images = <Image *>calloc(most, sizeof(Image))
         self.starts = <uint64_t *>calloc(most, sizeof(uint64_t))
         self.sizes = <uint64_t *>calloc(most, sizeof(uint64_t))
+        self.ending = <int *>calloc(most, sizeof(int))
         if (
             self.sources == NULL or self.images == NULL or self.starts == NULL
-            or self.sizes == NULL
+            or self.sizes == NULL or self.ending == NULL
         ):
             raise MemoryError
         self.n_endings = len(self.extensions)
@@ -281,7 +280,7 @@ cdef class Encoder:
         free(self.bands)
         free(self.current)
         free(self.files)
-        free(self.extension)
+        free(self.ending)
         free(self.sources)
         free(self.images)
         free(self.starts)
@@ -380,7 +379,7 @@ cdef class Encoder:
             reason = "there is no such file"
         elif problem.error:
             reason = f"{reason}: {os.strerror(problem.error)}"
-        return PatchError(os.path.join(job.directory, self.name), reason)
+        return PatchError(os.path.join(job.directory, self.name), reason, problem.error)
 
     cdef int learn(self, int format_) except -1:
         # The header for the shapes of the images at hand becomes the current one.
@@ -431,7 +430,7 @@ cdef class Encoder:
             problem.error = errno
             return fail(problem, "cannot be opened")
         for f in range(self.files[job.format]):
-            if self.read_either(directory, name, job.format, at, &self.sizes[f], problem):
+            if self.read_either(directory, name, f, at, problem):
                 close(directory)
                 return -1
             self.starts[f] = at
@@ -445,6 +444,8 @@ cdef class Encoder:
                 self.limit, &self.images[f], problem
             ):
                 return self.blame(job, f)
+            if plausible(&self.sources[f], &self.images[f], problem):
+                return self.blame(job, f)
             if self.images[f].samples != self.bands[job.format][f]:
                 fail2(problem, "the file has %llu bands, not %llu",
                       self.images[f].samples, self.bands[job.format][f])
@@ -452,30 +453,22 @@ cdef class Encoder:
         return 0
 
     cdef int read_either(
-        self, int directory, const char *name, int format_, uint64_t at, uint64_t *size,
-        Problem *problem
+        self, int directory, const char *name, int f, uint64_t at, Problem *problem
     ) noexcept nogil:
-        # Read a file under whichever of the extensions it has.
-        cdef int i, first = self.extension[format_]
-        problem.error = 0
-        self.set_name(name, first)
-        if read_file(directory, self.name, self.limit, &self.input, at, size, problem) == 0:
-            return 0
-        if problem.error != ENOENT:
-            return -1
+        # Read the f-th file under the first of the extensions that is there: always
+        # in the same order, so that it does not matter what was read before.
+        cdef int i
         for i in range(self.n_endings):
-            if i == first:
-                continue
             problem.error = 0
+            self.ending[f] = i
             self.set_name(name, i)
             if read_file(
-                directory, self.name, self.limit, &self.input, at, size, problem
+                directory, self.name, self.limit, &self.input, at, &self.sizes[f], problem
             ) == 0:
-                self.extension[format_] = i
                 return 0
             if problem.error != ENOENT:
                 return -1
-        self.set_name(name, first)
+        self.set_name(name, 0)
         return -1
 
     cdef void set_name(self, const char *name, int ending) noexcept nogil:
@@ -487,7 +480,7 @@ cdef class Encoder:
         cdef int _i
         for _i in range(f):
             name += strlen(name) + 1
-        self.set_name(name, self.extension[job.format])
+        self.set_name(name, self.ending[f])
         return -1
 
     cdef int fill_value(self, const Job *job, uint8_t *value, Problem *problem) noexcept nogil:

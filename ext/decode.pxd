@@ -18,7 +18,11 @@ from libdeflate cimport (
 from libtiff cimport TIFFIsCODECConfigured, TIFFReverseBits
 from problem cimport Problem, fail1, fail2, fail3
 from samples cimport fill, scatter, swap_bytes, undo_floating, undo_horizontal
-from tags cimport Source
+from tags cimport Source, value as entry_value
+
+cdef enum:
+    # Deflate makes at most 1,032 bytes of one (RFC 1951: 258 bytes of 2 bits).
+    MOST_DEFLATED = 1100
 
 cdef struct Workspace:
     # What decoding needs besides its input and output; one per thread.
@@ -26,6 +30,37 @@ cdef struct Workspace:
     Buffer chunk         # a decoded strip or tile
     Buffer spare         # a row, or a strip with its bits reversed
     uint64_t limit       # bytes that libtiff may allocate at once
+
+
+cdef inline uint64_t chunk_size(const Image *image) noexcept nogil:
+    """Decoded bytes of a strip with all its rows, or of a tile."""
+    cdef uint64_t size = image.chunk_width * image.chunk_height * image.itemsize
+    return size * image.samples if image.planar == INTERLEAVED else size
+
+
+cdef inline int plausible(
+    const Source *source, const Image *image, Problem *problem
+) noexcept nogil:
+    """Refuse a file whose pixels its bytes cannot hold, before memory is taken for them."""
+    cdef uint64_t size = image.width * image.height * image.samples * image.itemsize
+    cdef uint64_t i, stored = 0
+    if image.compression not in (NONE, ADOBE_DEFLATE, DEFLATE):
+        return 0
+    if size <= MOST_DEFLATED * source.size:
+        return 0
+    for i in range(image.chunks):
+        if entry_value(source, &image.offsets, i) or (
+            image.counts.count and entry_value(source, &image.counts, i)
+        ):
+            stored += 1
+    # Sparse strips and tiles take no bytes; the last one may be a small one.
+    if image.chunks == stored == 1 or (
+        stored and (stored - 1) * (size // image.chunks) > MOST_DEFLATED * source.size
+    ):
+        return fail2(
+            problem, "the image would take %llu bytes, which %llu bytes of file cannot hold",
+            size, source.size)
+    return 0
 
 
 cdef inline int open_workspace(Workspace *space, uint64_t limit) noexcept nogil:
@@ -52,9 +87,7 @@ cdef inline int inflate(
     cdef size_t read_ = 0, written = 0
     cdef int result = libdeflate_zlib_decompress_ex(
         space.inflater, data, stored, to, size, &read_, &written)
-    cdef uint64_t whole = image.chunk_width * image.chunk_height * image.itemsize
-    if image.planar == INTERLEAVED:
-        whole *= image.samples
+    cdef uint64_t whole = chunk_size(image)
     if result == LIBDEFLATE_INSUFFICIENT_SPACE and whole > size:
         # The last strip, which some writers store with all of its rows.
         if ensure(&space.spare, stored + whole, problem):
@@ -137,11 +170,12 @@ cdef inline int decode_chunk(
     cdef uint64_t stored_rows = (
         image.chunk_height if image.tiled and image.compression != LZW else rows)
     cdef uint64_t size = stored_rows * image.chunk_width * samples * image.itemsize
+    cdef uint64_t whole = chunk_size(image)
     cdef uint64_t at = (y * image.width + x) * image.itemsize
     cdef uint64_t stored, s
     cdef const uint8_t *data
     cdef uint8_t *to
-    if find_chunk(source, image, i, size, &data, &stored, problem):
+    if find_chunk(source, image, i, size, whole, &data, &stored, problem):
         return -1
     if data == NULL:
         for s in range(samples):

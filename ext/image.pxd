@@ -191,14 +191,19 @@ cdef inline int chunk_table(
     image.chunks = image.across * image.down
     if image.planar == SEPARATE:
         image.chunks *= image.samples
-    if image.offsets.count < image.chunks or not is_count(&image.offsets):
+    if (image.offsets.count and not is_count(&image.offsets)) or (
+        image.counts.count and not is_count(&image.counts)
+    ):
+        return fail(problem, "the offsets or byte counts of the strips or tiles are not whole "
+                    "numbers")
+    if image.offsets.count < image.chunks:
         return fail2(
             problem, "the image needs %llu strips or tiles, the file lists %llu",
             image.chunks, image.offsets.count)
     # Files without byte counts exist, and uncompressed ones can be read all the same.
     if image.counts.count == 0 and image.compression == NONE:
         return 0
-    if image.counts.count < image.chunks or not is_count(&image.counts):
+    if image.counts.count < image.chunks:
         return fail2(
             problem, "the image needs %llu strips or tiles, the file has the byte "
             "counts of %llu", image.chunks, image.counts.count)
@@ -335,12 +340,13 @@ cdef inline int read_image(
 
 cdef inline int find_chunk(
     const Source *source, const Image *image, uint64_t i, uint64_t expected,
-    const uint8_t **data, uint64_t *size, Problem *problem
+    uint64_t whole, const uint8_t **data, uint64_t *size, Problem *problem
 ) noexcept nogil:
     """Where the bytes of the i-th strip or tile lie, checked against the file.
 
     ``data`` is NULL for a sparse one (no offset, no bytes). ``expected`` is
-    its size when uncompressed.
+    its size when uncompressed, ``whole`` that of a strip with all its rows,
+    as which some writers store the last one, too.
     """
     cdef uint64_t at = value(source, &image.offsets, i)
     size[0] = value(source, &image.counts, i) if image.counts.count else expected
@@ -351,7 +357,7 @@ cdef inline int find_chunk(
         return fail3(
             problem, "strip or tile %llu is said to be %llu bytes at byte %llu, which is not "
             "inside the file: it is cut short or damaged", i, size[0], at)
-    if image.compression == NONE and size[0] < expected:
+    if image.compression == NONE and size[0] not in (expected, whole):
         return fail3(
             problem, "strip or tile %llu has %llu bytes, not the %llu of its pixels",
             i, size[0], expected)

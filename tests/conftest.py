@@ -113,6 +113,7 @@ def command():
             text=True,
             check=False,
             timeout=300,
+            errors="surrogateescape",
             **options,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

@@ -1,5 +1,7 @@
 """Batches of patches: how many go into one, what a batch becomes, what all will take."""
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +10,7 @@ import numpy as np
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.database import space_for
-from rs_tensor_encoder.errors import PatchError
+from rs_tensor_encoder.errors import PatchError, SourceError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.sources import Patch, Plan
 
@@ -24,6 +26,9 @@ COMMIT = 3 << 20
 # many, or as many as give so many bytes.
 _PROBES = 16
 _PROBED = 16 << 20
+
+# What the system says when it, not the file, is the reason.
+_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 
 #: What becomes of a patch: its slice of the buffer and its header, or why it failed.
 Result = tuple[int, int, bytes] | PatchError
@@ -78,17 +83,31 @@ def encode_batch(
         As of `_tiff.Encoder.encode`, for all patches.
     buffer : numpy.ndarray
         The buffer that the results are slices of, uint8, 1-D.
+
+    Raises
+    ------
+    SourceError
+        If the system, not a file, is the reason that a patch cannot be read.
     """
     results, needed = encoder.encode(files, buffer)
     while needed:
         stops = [result[1] for result in results if not isinstance(result, PatchError)]
         used = max(stops, default=0)
-        # Room for the one that did not fit, and for as many like it as are left.
-        larger = np.empty(used + (needed - used) * (len(files) - len(results)) + 4096, np.uint8)
+        try:
+            larger = np.empty(max(needed, 2 * len(buffer)), np.uint8)
+        except MemoryError:
+            raise SourceError(
+                f"{os.fsdecode(files[len(results)][1])}: out of memory: its value would take "
+                f"{needed - used} bytes"
+            ) from None
         larger[:used] = buffer[:used]
         buffer = larger
         more, needed = encoder.encode(files[len(results) :], buffer, used)
         results += more
+    for result in results:
+        # The machine's trouble, not the patch's: it must not count as a bad patch.
+        if isinstance(result, PatchError) and result.errno in _TROUBLE:
+            raise SourceError(f"{result}; nothing is lost, run the same command again") from None
     return results, buffer
 
 

@@ -4,7 +4,9 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import lmdb
 
 from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
-from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.errors import EncoderError, TargetError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Patch, Plan
@@ -21,6 +23,12 @@ from rs_tensor_encoder.sources import Patch, Plan
 _CHUNK = 32
 
 Progress = Callable[[int, int], None]
+
+
+class CheckError(EncoderError):
+    """The check could not be finished."""
+
+    exit_code = 3
 
 
 @dataclass
@@ -43,10 +51,11 @@ class CheckReport:
 
 
 class _Job(NamedTuple):
-    """A patch to compare: its key, and its files with their bands."""
+    """A patch to compare: its key, its files with their bands, and whether it has a record."""
 
     key: bytes
     files: list[tuple[str, tuple[str, ...]]]
+    present: bool
 
 
 class _Result(NamedTuple):
@@ -111,16 +120,27 @@ def check(
     if sample is not None and sample < len(present):
         chosen = sorted(random.Random(seed).sample(range(len(present)), sample))  # noqa: S311
         present = [present[i] for i in chosen]
-    jobs = (_job(plan, patch) for patch in present)
-    for count, results in _run(jobs, target, decoder, workers or _processors()):
-        report.checked += count
-        for result in results:
-            report.tensors += result.tensors
-            report.bytes += result.size
-            report.differences += result.differences
-        if progress is not None:
-            progress(count, sum(result.size for result in results))
-    _check_left_out(plan, left_out, decoder, report)
+    absent = [patch for patch in plan.patches if patch.key in left_out] if left_out else []
+    report.left_out = len(absent)
+    jobs = chain(
+        (_job(plan, patch, present=True) for patch in present),
+        (_job(plan, patch, present=False) for patch in absent),
+    )
+    try:
+        for count, results in _run(jobs, target, decoder, workers or _processors()):
+            report.checked += count
+            for result in results:
+                report.tensors += result.tensors
+                report.bytes += result.size
+                report.differences += result.differences
+            if progress is not None:
+                progress(count, sum(result.size for result in results))
+    except BrokenProcessPool:
+        raise CheckError(
+            f"{target}: the check could not be finished: one of its processes died, perhaps for "
+            "want of memory; try fewer --workers"
+        ) from None
+    report.checked -= report.left_out
     return report
 
 
@@ -183,31 +203,13 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
     return present
 
 
-def _check_left_out(plan: Plan, left_out: set[bytes], decoder: str, report: CheckReport) -> None:
-    """Patches left out on request must not be readable by the other decoder either."""
-    decode = decoders.decoder(decoder)
-    for patch in plan.patches if left_out else ():
-        if patch.key not in left_out:
-            continue
-        report.left_out += 1
-        try:
-            _read(_job(plan, patch), decode)
-        except _Unreadable:
-            continue
-        report.differences.append(
-            Difference(
-                patch.key.decode(), f"left out by --skip-failed, but {decoder} can read its files"
-            )
-        )
-
-
-def _job(plan: Plan, patch: Patch) -> _Job:
+def _job(plan: Plan, patch: Patch, *, present: bool) -> _Job:
     source, directory, names = plan.files(patch)
     paths = [
         os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
     ]
     bands = [file.bands for file in plan.sources[source].layout.files]
-    return _Job(patch.key, list(zip(paths, bands, strict=True)))
+    return _Job(patch.key, list(zip(paths, bands, strict=True)), present)
 
 
 # ---- in the processes -------------------------------------------------------
@@ -280,14 +282,21 @@ def _compare_all(jobs: Sequence[_Job]) -> list[_Result]:
     with here.env.begin() as txn:
         for job in jobs:
             value = bytes(txn.get(job.key) or b"")
-            patch = job.key.decode()
-            try:
-                expected = _read(job, here.decode)
-            except _Unreadable as error:
-                results.append(_Result(0, len(value), [Difference(patch, str(error))]))
-                continue
-            results.append(_Result(len(expected), len(value), compare(patch, value, expected)))
+            results.append(_compare(job, value, here.decode))
     return results
+
+
+def _compare(job: _Job, value: bytes, decode: decoders.Decoder) -> _Result:
+    patch = job.key.decode()
+    try:
+        expected = _read(job, decode)
+    except _Unreadable as error:
+        return _Result(0, len(value), [Difference(patch, str(error))] if job.present else [])
+    if not job.present:
+        # What was left out on request must not be readable by another decoder.
+        reason = "left out by --skip-failed, but its files can be read"
+        return _Result(0, 0, [Difference(patch, reason)])
+    return _Result(len(expected), len(value), compare(patch, value, expected))
 
 
 def _read(job: _Job, decode: decoders.Decoder) -> Tensors:
@@ -296,6 +305,8 @@ def _read(job: _Job, decode: decoders.Decoder) -> Tensors:
     for base, names in job.files:
         paths = [base + extension for extension in EXTENSIONS]
         path = next((path for path in paths if os.path.exists(path)), paths[0])
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise _Unreadable(f"{path}: not a regular file")
         try:
             bands = decode(path)
         except FileNotFoundError:

@@ -40,10 +40,12 @@ def open_environment(directory: str, **options: Any) -> lmdb.Environment:
     ``lmdb`` 3 holds two engines, of which an environment variable may choose
     the other one; earlier versions know no such choice.
     """
+    # Bytes, because a name need not be valid in the user's encoding.
+    path = os.fsencode(directory)
     try:
-        return lmdb.open(directory, lib_version=0, **options)
+        return lmdb.open(path, lib_version=0, **options)
     except TypeError:
-        return lmdb.open(directory, **options)
+        return lmdb.open(path, **options)
 
 
 def open_reading(path: str) -> lmdb.Environment:
@@ -58,7 +60,10 @@ def open_reading(path: str) -> lmdb.Environment:
         path = os.path.dirname(path) or "."
     if not os.path.isfile(os.path.join(path, DATA)):
         raise TargetError(f"{path}: no database here (a directory with {DATA} is expected)")
-    problems = verify(path, quick=True)
+    try:
+        problems = verify(path, quick=True)
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be read: {error.strerror}") from None
     if problems:
         raise TargetError(f"{path}: the database is damaged: {problems[0]}")
     try:

@@ -91,6 +91,9 @@ def _rasterio() -> Decoder:
                 rasterio.open(path, driver="GTiff") as file,
             ):
                 pixels: Bands = file.read()
+                # GDAL widens 16-bit floats, and says so.
+                if file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "16":
+                    pixels = pixels.astype(np.float16)
                 return pixels
 
     return decode

@@ -26,7 +26,7 @@ from rs_tensor_encoder.batches import (
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
 from rs_tensor_encoder.errors import PatchError, TargetError
-from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
+from rs_tensor_encoder.manifest import FAILURES, Manifest, header_of, tensor_table, write_json
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 
@@ -231,10 +231,16 @@ class _Pipeline:
         if foreign:
             raise TargetError(
                 f"{self.report.target}.partial: has {len(foreign)} records that the sources do not "
-                f"have any more, for example {foreign[0].decode()}; use --restart to begin anew"
+                f"have any more, for example {foreign[0]!r}; use --restart to begin anew"
             )
         for value in self.writer.values():
-            self._count(bytes(value[: 8 + int.from_bytes(value[:8], "little")]), len(value))
+            header = header_of(value)
+            if header is None:
+                raise TargetError(
+                    f"{self.report.target}.partial: has a record that is no safetensors value; "
+                    "use --restart to begin anew"
+                )
+            self._count(header, len(value))
         self.report.kept = len(kept)
         return [patch for patch in patches if patch.key not in kept]
 

@@ -1,5 +1,6 @@
 """What can go wrong, as exceptions: each knows the exit code of the command."""
 
+import errno
 import os
 
 
@@ -18,11 +19,14 @@ class PatchError(EncoderError, ValueError):
         The file, or the directory, at fault.
     reason : str
         What is wrong with it.
+    errno : int
+        The system's number for it, 0 where the system is not to blame.
     """
 
-    def __init__(self, path: str | bytes, reason: str) -> None:
+    def __init__(self, path: str | bytes, reason: str, errno: int = 0) -> None:
         self.path = os.fsdecode(path).rstrip("/")
         self.reason = reason
+        self.errno = errno
         super().__init__(f"{self.path}: {reason}")
 
 
@@ -48,3 +52,11 @@ class OutOfSpaceError(EncoderError, OSError):
     """The disk of the target is full, or would be."""
 
     exit_code = 5
+
+
+def writing_failed(path: str, error: OSError) -> EncoderError:
+    """Say in our terms why something cannot be written: the disk is full, or what it is."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpaceError(f"{path}: {reason}; make room and run the same command again")
+    return TargetError(f"{path}: cannot be written: {reason}")

@@ -1,17 +1,16 @@
 """The sidecar of a database: what was encoded, from what, complete or not."""
 
 import contextlib
-import errno
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from rs_tensor_encoder import __version__
-from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
+from rs_tensor_encoder.errors import TargetError, writing_failed
 from rs_tensor_encoder.sources import Source
 
 NAME = "rs-tensor-encoder.json"
@@ -68,15 +67,19 @@ class Manifest:
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
-            if not isinstance(data, dict) or data.get("format") != 1:
-                raise TargetError(f"{path}: written by another version of rs-tensor-encoder")
-            return cls(**data)
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, OSError) as error:
-            if isinstance(error, TargetError):
-                raise
+        except (ValueError, RecursionError, OSError) as error:
             raise TargetError(f"{path}: cannot be understood: {error}") from None
+        if not isinstance(data, dict) or data.get("format") != 1:
+            raise TargetError(f"{path}: written by another version of rs-tensor-encoder")
+        known = {field.name: field.type for field in fields(cls)}
+        for name, value in data.items():
+            if name not in known or not _is(value, known[name]):
+                raise TargetError(
+                    f"{path}: cannot be understood: {name!r} is not what it should be"
+                )
+        return cls(**data)
 
     def survived(self) -> bool:
         """Tell whether what was written is there: all of it is, unless the power failed."""
@@ -118,6 +121,51 @@ def _natural(item: tuple[tuple[str, str, tuple[int, ...]], int]) -> Any:
     return (parts, name, dtype, shape)
 
 
+def _is(value: Any, kind: Any) -> bool:
+    """Tell whether a value of JSON is of the type that a field is annotated with."""
+    if kind == list[dict[str, str]]:
+        return isinstance(value, list) and all(_is(item, dict[str, str]) for item in value)
+    if kind == list[dict[str, Any]]:
+        return isinstance(value, list) and all(_is_tensor(item) for item in value)
+    if kind == dict[str, str]:
+        return isinstance(value, dict) and all(type(text) is str for text in value.values())
+    if kind == str | None:
+        return value is None or type(value) is str
+    return type(value) is kind
+
+
+def _is_tensor(entry: Any) -> bool:
+    """Tell whether an entry of a manifest or a header names a type and a shape."""
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("dtype"), str)
+        and isinstance(entry.get("shape"), list)
+        and all(type(side) is int for side in entry["shape"])
+    )
+
+
+def header_of(value: bytes | memoryview) -> bytes | None:
+    """Cut the header, with its length in front, from a safetensors value.
+
+    Returns
+    -------
+    bytes or None
+        None if the value does not begin like one.
+    """
+    length = int.from_bytes(value[:8], "little")
+    if length >= len(value):
+        return None
+    header = bytes(value[: 8 + length])
+    try:
+        entries = json.loads(header[8:])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entries, dict):
+        return None
+    tensors = [entry for name, entry in entries.items() if name != "__metadata__"]
+    return header if all(_is_tensor(entry) for entry in tensors) else None
+
+
 def write_json(path: str, data: Any) -> None:
     """Write a JSON file: whole or not at all, and on the disk.
 
@@ -136,11 +184,7 @@ def write_json(path: str, data: Any) -> None:
         os.replace(new, path)
         sync_directory(os.path.dirname(path))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpaceError(
-                f"{path}: the disk is full; make room and run the same command again"
-            ) from None
-        raise TargetError(f"{path}: cannot be written: {error.strerror}") from None
+        raise writing_failed(path, error) from None
 
 
 def sync_directory(path: str) -> None:

@@ -148,7 +148,7 @@ def _scan(source: Source, index: int, path: str) -> _Scan:
                 name = entry.name
                 if name.startswith("."):
                     continue
-                if entry.is_symlink() and entry.is_dir():
+                if entry.is_symlink() and _is_directory(entry):
                     scan.links.append(entry.path)
                 elif entry.is_dir():
                     if layout.of_files or not _add(scan, layout, prefix, name):
@@ -157,6 +157,8 @@ def _scan(source: Source, index: int, path: str) -> _Scan:
                     base = stem(name)
                     if base is not None:
                         _add(scan, layout, prefix, base)
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(
             f"{path}: {error.strerror or error} (while looking for patches under "
@@ -166,6 +168,14 @@ def _scan(source: Source, index: int, path: str) -> _Scan:
     scan.directories.sort()
     scan.patches.sort(key=itemgetter(0))
     return scan
+
+
+def _is_directory(link: os.DirEntry[str]) -> bool:
+    """Tell whether a link leads to a directory, or nowhere that we can see."""
+    try:
+        return link.is_dir()
+    except OSError:
+        return True
 
 
 def _add(scan: _Scan, layout: Layout, prefix: str, name: str) -> bool:

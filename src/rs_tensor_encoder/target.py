@@ -31,13 +31,18 @@ def check_target(plan: Plan, target: str) -> None:
             "with the sources, use the verb check)"
         )
     parent = os.path.dirname(os.path.abspath(target))
-    real = os.path.join(os.path.realpath(parent), os.path.basename(target))
-    for source in plan.sources:
-        root = os.path.realpath(source.root)
-        if os.path.commonpath([root, real]) == root:
-            raise TargetError(
-                f"{target}: lies inside the source {source.root}; choose a place outside"
-            )
+    for path in (target, target + ".partial"):
+        real = os.path.join(os.path.realpath(parent), os.path.basename(path))
+        for source in plan.sources:
+            root = os.path.realpath(source.root)
+            if os.path.commonpath([root, real]) == root:
+                raise TargetError(
+                    f"{path}: lies inside the source {source.root}; choose a place outside"
+                )
+
+
+# What may stand in a partial target; the last is left by a kill while the manifest is written.
+_OURS = {DATA, LOCK, manifest.NAME, FAILURES, manifest.NAME + ".new", FAILURES + ".new"}
 
 
 @contextmanager
@@ -57,6 +62,12 @@ def locked(partial: str) -> Iterator[None]:
             raise TargetError(f"{partial}: cannot be locked: {error.strerror}") from None
         if not os.access(partial, os.W_OK | os.X_OK):
             raise TargetError(f"{partial}: no permission to write there")
+        foreign = sorted(set(os.listdir(partial)) - _OURS)
+        if foreign:
+            raise TargetError(
+                f"{partial}: holds files that are not ours, for example {foreign[0]}; move them "
+                "away, or choose another target"
+            )
         yield
     finally:
         os.close(descriptor)
@@ -113,9 +124,14 @@ def resume(new: Manifest, partial: str) -> str | None:
 
 def clear(partial: str) -> None:
     """Remove what an earlier run has left."""
-    for name in (DATA, LOCK, manifest.NAME, FAILURES):
-        with suppress(FileNotFoundError):
-            os.remove(os.path.join(partial, name))
+    for name in _OURS:
+        path = os.path.join(partial, name)
+        try:
+            os.remove(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise TargetError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
 def free_space(target: str) -> int:
@@ -161,6 +177,8 @@ def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
     bool
         Whether its structure was verified; False where ``lmdb`` has no verifier.
     """
+    if state.patches == 0:
+        raise TargetError(f"{partial}: not a single patch could be encoded, so there is no target")
     if state.patches != wanted:
         raise EncoderError(
             f"{partial}: has {state.patches} records instead of {wanted}; this is a defect of "

@@ -1,6 +1,9 @@
 """The command ``rs-tensor-encoder``: one file per verb, loaded when it is called."""
 
+import contextlib
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +12,7 @@ import click
 from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
-from rs_tensor_encoder.errors import EncoderError
+from rs_tensor_encoder.errors import EncoderError, writing_failed
 
 VERBS = ("encode", "check", "info", "demo")
 
@@ -72,6 +75,16 @@ def cli() -> None:
     """
 
 
+def _interrupt(number: int, frame: Any) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _silence(stream: Any) -> None:
+    """Keep the interpreter from trying once more, at its end, to write what cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -86,19 +99,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 patches failed or differ, 2 usage, 3 source,
         4 target, 5 out of space, 130 interrupted.
     """
+    # The default would end us at once, with the processes of a check left behind.
+    with contextlib.suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(args=arguments, prog_name="rs-tensor-encoder", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        code = error.exit_code
     except EncoderError as error:
-        click.echo(f"Error: {error}", err=True)
-        return error.exit_code
+        code = _fail(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted", err=True)
-        return 130
+        code = _fail("interrupted", 130)
     except BrokenPipeError:
         # Whoever read our output has gone: nothing is left to say.
-        sys.stderr.close()
-        return 1
+        _silence(sys.stdout)
+        code = 1
+    except OSError as error:
+        _silence(sys.stdout)
+        code = _fail(str(error), writing_failed("", error).exit_code)
+    except MemoryError:
+        code = _fail("out of memory; try fewer --workers", 3)
     return code if isinstance(code, int) else 0
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(f"Error: {text}", err=True)
+    return code

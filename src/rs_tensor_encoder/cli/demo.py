@@ -5,6 +5,8 @@ import shlex
 
 import click
 
+from rs_tensor_encoder.cli.options import clean_target
+
 # What a reader needs, printed at the end.
 _SNIPPET = """\
 import lmdb, safetensors.numpy
@@ -24,24 +26,28 @@ Example:
   rs-tensor-encoder demo /tmp/demo
 """,
 )
-@click.argument("directory", type=click.Path(), default="rs-tensor-encoder-demo")
+@click.argument("directory", type=click.Path(readable=False), default="rs-tensor-encoder-demo")
 def command(directory: str) -> int:
     """Make a small sample dataset, encode it, check it and show how to read it.
 
     All goes to DIRECTORY, which must not exist: BigEarthNet and HySpecNet in
     their true structure, two databases, and a picture of one patch.
     """
-    from rs_tensor_encoder.errors import TargetError
+    from rs_tensor_encoder.errors import TargetError, writing_failed
     from rs_tensor_encoder.preview import PreviewError
     from rs_tensor_encoder.sample import write_sample
 
+    directory = clean_target(directory)
+    if directory.startswith("-"):
+        # It must not look like an option in the commands that follow.
+        directory = os.path.join(".", directory)
     if os.path.lexists(directory):
         raise TargetError(f"{directory}: exists already; choose another name, or remove it first")
     click.echo(f"Writing a sample dataset to {directory} ...")
     try:
         sample = write_sample(directory)
     except OSError as error:
-        raise TargetError(f"{directory}: cannot be written: {error.strerror}") from None
+        raise writing_failed(directory, error) from None
     bigearthnet = os.path.join(directory, "Encoded-BigEarthNet")
     hyspecnet = os.path.join(directory, "encoded-hyspecnet")
     roots = ["--bigearthnet-s1-root", sample.sentinel_1, "--bigearthnet-s2-root", sample.sentinel_2]

@@ -194,6 +194,7 @@ def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) 
         }
         for source, count, length in zip(plan.sources, per_source, expected.lengths, strict=True)
     ]
+    code = 5 if free < expected.size else 1 if expected.failures else 0
     if as_json:
         answer = {
             "target": target,
@@ -205,6 +206,7 @@ def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) 
                 {"path": error.path, "reason": error.reason} for error in expected.failures
             ],
             "notes": plan.notes,
+            "exit_code": code,
         }
         click.echo(json.dumps(answer))
     else:
@@ -222,5 +224,4 @@ def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) 
         click.echo(f"Would fail: {error}", err=True)
     if free < expected.size:
         click.echo("Error: there is not enough room", err=True)
-        return 5
-    return 1 if expected.failures else 0
+    return code

@@ -28,7 +28,14 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
 
     Works, with less, on a database of safetensors that another tool made.
     """
-    facts = _facts(clean_target(target), quiet=quiet)
+    import lmdb
+
+    from rs_tensor_encoder.errors import TargetError
+
+    try:
+        facts = _facts(clean_target(target), quiet=quiet)
+    except lmdb.Error as error:
+        raise TargetError(f"{target}: the database is damaged: {error}") from None
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -62,8 +69,6 @@ def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
 
     if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
         target += ".partial"
-    if os.path.basename(target) == DATA:
-        target = os.path.dirname(target) or "."
     facts: dict[str, Any] = {"target": target, "state": "made by another tool"}
     with open_reading(target) as env:
         try:
@@ -93,7 +98,7 @@ def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
 def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:
     """Learn from the values themselves what they hold."""
     from rs_tensor_encoder.cli.progress import Progress
-    from rs_tensor_encoder.manifest import tensor_table
+    from rs_tensor_encoder.manifest import header_of, tensor_table
 
     headers: Counter[bytes] = Counter()
     size = other = 0
@@ -104,25 +109,13 @@ def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:
     ):
         for value in cursor.iternext(keys=False, values=True):
             size += len(value)
-            length = int.from_bytes(value[:8], "little")
-            header = bytes(value[: 8 + length]) if length < len(value) else b""
-            if _is_header(header):
-                headers[header] += 1
-            else:
+            header = header_of(value)
+            if header is None:
                 other += 1
+            else:
+                headers[header] += 1
             progress.update(1, len(value))
     return {"bytes": size, "tensors": tensor_table(headers), "other": other}
-
-
-def _is_header(header: bytes) -> bool:
-    try:
-        entries = json.loads(header[8:])
-    except ValueError:
-        return False
-    return isinstance(entries, dict) and all(
-        name == "__metadata__" or {"dtype", "shape"} <= entry.keys()
-        for name, entry in entries.items()
-    )
 
 
 def _grouped(tensors: list[dict[str, Any]]) -> list[tuple[str, str, str, int]]:

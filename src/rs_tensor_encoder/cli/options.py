@@ -1,6 +1,7 @@
 """Options that several verbs share: the sources, what is said, and how."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from rs_tensor_encoder.sources import Source
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-target_argument = click.argument("target", type=click.Path())
+target_argument = click.argument("target", type=click.Path(readable=False))
 
 workers_option = click.option(
     "--workers",
@@ -36,7 +37,7 @@ def source_options(function: _Function) -> _Function:
         function = click.option(
             layout.option,
             _parameter(layout),
-            type=click.Path(),
+            type=click.Path(readable=False),
             multiple=True,
             metavar="DIR",
             help=f"Root of {layout.title}.",
@@ -54,13 +55,17 @@ def take_sources(values: dict[str, Any]) -> list[Source]:
     Raises
     ------
     click.UsageError
-        If none was given.
+        If none was given, or one twice.
     """
     sources = [
-        Source(layout, os.path.normpath(root))
+        Source(layout, _directory(root, layout.option))
         for layout in builtin()
         for root in values[_parameter(layout)]
     ]
+    known = Counter((source.layout.name, os.path.realpath(source.root)) for source in sources)
+    for (_, root), count in known.items():
+        if count > 1:
+            raise click.UsageError(f"The same directory is given twice for one option: {root}")
     if not sources:
         names = ", ".join(layout.option for layout in builtin())
         raise click.UsageError(f"Name at least one source: {names}.")
@@ -68,8 +73,21 @@ def take_sources(values: dict[str, Any]) -> list[Source]:
 
 
 def clean_target(target: str) -> str:
-    """Strip what a shell's completion leaves at the end of a directory's name."""
-    return os.path.normpath(target)
+    """Strip what a shell's completion leaves at the end of a directory's name.
+
+    The file in a database's directory stands for the directory.
+    """
+    directory = _directory(target, "TARGET")
+    if os.path.basename(directory) == "data.mdb" and os.path.isfile(directory):
+        return os.path.dirname(directory) or "."
+    return directory
+
+
+def _directory(path: str, option: str) -> str:
+    if not path:
+        raise click.UsageError(f"{option} is empty: name a directory.")
+    # Not more than the end: "link/.." must stay what the system takes it for.
+    return path.rstrip("/") or "/"
 
 
 def megabytes(size: float) -> str:

@@ -34,7 +34,7 @@ class Progress:
         # What an earlier run had done counts as done, not as speed.
         self._head_start = (0, 0)
         self._bar: Any = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, desc=label, unit=" patches", dynamic_ncols=True, leave=False
             )
@@ -67,7 +67,11 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self._megabytes_per_second():.0f} MB/s", refresh=False)
             self._bar.update(patches)
-        elif not self._quiet and time.monotonic() - self._said >= _INTERVAL:
+        elif (
+            not self._quiet
+            and sys.stderr is not None
+            and time.monotonic() - self._said >= _INTERVAL
+        ):
             self._said = time.monotonic()
             sys.stderr.write(self.line() + "\n")
             sys.stderr.flush()

@@ -1,0 +1,298 @@
+"""Mistakes and mishaps that once were answered badly: each has an answer now."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+import safetensors.numpy
+import tifffile
+
+from oracles import records
+from tiff_factory import LONG, ramp, strips
+
+
+def refused(outcome, code, *words):
+    assert outcome.code == code, outcome
+    assert "Traceback" not in outcome.err
+    for word in words:
+        assert word in outcome.err
+
+
+def test_a_source_is_never_taken_for_a_partial_target(run, own_sample, tmp_path):
+    root = tmp_path / "data.partial"
+    shutil.copytree(own_sample.sentinel_1, root)
+    before = sorted(os.listdir(root))
+    outcome = run("--bigearthnet-s1-root", root, tmp_path / "data", "-q")
+    refused(outcome, 4, "lies inside the source")
+    assert sorted(os.listdir(root)) == before
+
+
+def test_files_of_others_in_a_partial_target(run, roots, tmp_path):
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    (partial / "mine.txt").write_text("mine")
+    for options in ([], ["--restart"]):
+        refused(run(*roots, tmp_path / "out", "-q", *options), 4, "mine.txt", "not ours")
+    assert os.listdir(partial) == ["mine.txt"]
+    (partial / "mine.txt").unlink()
+    (partial / "data.mdb").mkdir()
+    refused(run(*roots, tmp_path / "out", "-q", "--restart"), 4, "cannot be removed")
+
+
+def test_a_band_that_is_there_twice_is_always_the_same(own_sample, run, tmp_path):
+    paths = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))
+    for path in paths[::2]:
+        shutil.copy(path, path.with_suffix(".TIF"))
+        tifffile.imwrite(path, np.zeros((120, 120), "f4"))
+    for path in paths[1::2]:
+        path.rename(path.with_suffix(".TIF"))
+    source = ["--bigearthnet-s1-root", own_sample.sentinel_1]
+    contents = set()
+    for workers in (1, 2, 8):
+        assert run(*source, tmp_path / f"{workers}", "--workers", workers).code == 0
+        contents.add((tmp_path / f"{workers}" / "data.mdb").read_bytes())
+    assert len(contents) == 1
+    assert run("check", *source, tmp_path / "1", "--workers", "1").code == 0
+
+
+def test_a_width_that_does_not_fit_the_strips(own_sample, run, tmp_path):
+    path = sorted(Path(own_sample.sentinel_2).rglob("*_B01.tif"))[0]
+    tiff = strips(ramp(20, 20))
+    tiff.tags[256] = (LONG, [16])
+    tiff.write(path)
+    outcome = run("--bigearthnet-s2-root", own_sample.sentinel_2, tmp_path / "out", "-q")
+    refused(outcome, 1, str(path), "has 800 bytes, not the 640 of its pixels")
+
+
+def test_an_image_that_its_file_cannot_hold(own_sample, run, tmp_path):
+    paths = sorted(Path(own_sample.sentinel_2).rglob("*_B01.tif"))
+    for path, height in zip(paths, (1 << 22, 1 << 26), strict=False):
+        tiff = strips(ramp(20, 20), compress=True)
+        tiff.tags[257] = (LONG, [height])
+        tiff.tags[278] = (LONG, [height])
+        tiff.write(path)
+    outcome = run("--bigearthnet-s2-root", own_sample.sentinel_2, tmp_path / "out", "-q")
+    refused(outcome, 1, "bytes of file cannot hold", "would take more than")
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_one_large_patch_among_small_ones(plan_of, own_sample, tmp_path):
+    from rs_tensor_encoder.encoder import encode
+
+    path = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))[-1]
+    tifffile.imwrite(path, np.ones((2000, 3000), "f4"))
+    assert encode(plan_of(bigearthnet_s1=own_sample.sentinel_1), str(tmp_path / "out")).complete
+    assert max(len(value) for value in records(tmp_path / "out").values()) > 24_000_000
+
+
+def limited(what, value, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "rs_tensor_encoder", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(what, (value, value)),
+    )
+
+
+def test_too_few_descriptors_are_no_fault_of_the_patches(roots, tmp_path):
+    seen = set()
+    for descriptors in range(8, 26):
+        arguments = [*roots, tmp_path / f"{descriptors}", "--skip-failed", "-q", "--workers", 8]
+        done = limited(resource.RLIMIT_NOFILE, descriptors, *arguments)
+        assert "left out" not in done.stdout
+        if done.returncode == 3:
+            assert "Too many open files; nothing is lost" in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+        seen.add(done.returncode)
+    assert {0, 3} <= seen
+
+
+def test_a_limit_on_the_size_of_files(roots, tmp_path):
+    for size in (0, 4096, 1 << 20):
+        done = limited(resource.RLIMIT_FSIZE, size, *roots, tmp_path / "out", "-q")
+        assert done.returncode == 4
+        assert done.stderr.startswith("Error: ")
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_pipe_that_bears_the_name_of_a_band(own_sample, run, tmp_path):
+    path = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))[0]
+    path.unlink()
+    os.mkfifo(path)
+    source = ["--bigearthnet-s1-root", own_sample.sentinel_1]
+    assert run(*source, tmp_path / "out", "--skip-failed").code == 1
+    outcome = run("check", *source, tmp_path / "out", "--workers", "1")
+    assert outcome.code == 0
+    assert "1 left out that cannot be read" in outcome.out
+
+
+def test_nothing_at_all_to_finish_with(own_sample, run, tmp_path):
+    for path in Path(own_sample.sentinel_1).rglob("*.tif"):
+        path.write_bytes(b"")
+    source = ["--bigearthnet-s1-root", own_sample.sentinel_1]
+    refused(run(*source, tmp_path / "out", "--skip-failed"), 4, "not a single patch")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_not_utf_8(made_up, command, tmp_path):
+    target = os.fsencode(tmp_path) + b"/bad\xff"
+    source = ["--bigearthnet-s1-root", made_up.sentinel_1]
+    done = command(*source, os.fsdecode(target))
+    assert done.code == 0, done.err
+    assert command("check", *source, os.fsdecode(target), "--workers", "1").code == 0
+    assert command("info", os.fsdecode(target), "--json").code == 0
+
+
+def test_a_link_that_leads_to_itself(own_sample, run, tmp_path):
+    loop = Path(own_sample.sentinel_1) / "loop"
+    loop.symlink_to(loop)
+    outcome = run("--bigearthnet-s1-root", own_sample.sentinel_1, tmp_path / "out")
+    assert outcome.code == 0
+    assert f"1 symbolic links to directories were not followed, for example {loop}" in outcome.err
+
+
+def test_empty_and_repeated_words(roots, made_up, run, tmp_path):
+    refused(run("--hyspecnet", "", tmp_path / "out"), 2, "--hyspecnet is empty")
+    refused(run(*roots, ""), 2, "TARGET is empty")
+    refused(run("demo", ""), 2, "is empty")
+    twice = ["--hyspecnet", made_up.hyspecnet, "--hyspecnet", f"{made_up.hyspecnet}/"]
+    refused(run(*twice, tmp_path / "out"), 2, "given twice", made_up.hyspecnet)
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_dots_behind_a_link_mean_what_the_system_means(made_up, run, tmp_path):
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "deep")
+    (tmp_path / "a" / "data").symlink_to(made_up.sentinel_1)
+    assert run("--bigearthnet-s1-root", tmp_path / "link/../data", tmp_path / "out").code == 0
+
+
+def test_a_directory_that_looks_like_an_option(command, tmp_path):
+    assert command("demo", "--", "-dm", cwd=tmp_path).code == 0
+    assert (tmp_path / "-dm" / "Encoded-BigEarthNet" / "data.mdb").exists()
+
+
+def test_the_file_of_a_database_stands_for_it(roots, run, tmp_path):
+    run(*roots, tmp_path / "out")
+    assert run("check", *roots, tmp_path / "out" / "data.mdb", "--workers", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sources": 5}, {"sources": None}, {"sources": [{"root": 1}]}, {"sources": ["x"]},
+        {"left_out": None}, {"left_out": ["x"]}, {"left_out": [{"patch": 5}]},
+        {"tensors": [{}]}, {"tensors": [{"dtype": 1, "shape": [1]}]}, {"bytes": "many"},
+        {"versions": [1]}, {"complete": "yes"}, {"patches": True}, {"boot": 7}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_an_edited_manifest(roots, run, tmp_path, change):
+    run(*roots, tmp_path / "out")
+    path = tmp_path / "out" / "rs-tensor-encoder.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    refused(run("check", *roots, tmp_path / "out"), 4, "cannot be understood", next(iter(change)))
+    outcome = run("info", tmp_path / "out")
+    assert outcome.code == 0
+    assert "cannot be understood" in outcome.err
+
+
+def test_a_manifest_of_a_hundred_thousand_brackets(roots, run, tmp_path):
+    run(*roots, tmp_path / "out")
+    (tmp_path / "out" / "rs-tensor-encoder.json").write_text("[" * 100_000)
+    refused(run("check", *roots, tmp_path / "out"), 4, "cannot be understood")
+
+
+ODD_HEADERS = [
+    {"a": 5}, {"a": None}, {"a": {"dtype": "U8", "shape": 5}}, {"a": {"dtype": "U8"}}, [1],
+    {"a": {"dtype": "U8", "shape": [[1]]}}, {"a": {"dtype": [1], "shape": [1]}},
+]  # fmt: skip
+
+
+def odd_value(header):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + b"\0" * 8
+
+
+def test_odd_values_in_the_database_of_another_tool(run, tmp_path):
+    with lmdb.open(str(tmp_path / "other")) as env, env.begin(write=True) as txn:
+        for index, header in enumerate([*ODD_HEADERS, b"[" * 5000, b"\xff"]):
+            txn.put(f"{index}".encode(), odd_value(header))
+        txn.put(b"\xff\xfe", safetensors.numpy.save({"A": np.zeros((2, 2))}))
+    outcome = run("info", tmp_path / "other")
+    assert outcome.code == 0
+    assert f"other: {len(ODD_HEADERS) + 2} records" in outcome.out
+
+
+def test_odd_values_in_a_partial_database(bigearthnet, run, roots, tmp_path, monkeypatch):
+    import threading
+
+    from rs_tensor_encoder.encoder import encode
+
+    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
+    stop = threading.Event()
+    encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
+    with lmdb.open(str(tmp_path / "out.partial")) as env, env.begin(write=True) as txn:
+        txn.put(bigearthnet.patches[0].key, odd_value({"a": 5}))
+    refused(run(*roots, tmp_path / "out", "-q"), 4, "no safetensors value", "--restart")
+    with lmdb.open(str(tmp_path / "out.partial")) as env, env.begin(write=True) as txn:
+        txn.put(b"\xff\xfe", b"x")
+    refused(run(*roots, tmp_path / "out", "-q"), 4, "do not have any more", "--restart")
+    assert run(*roots, tmp_path / "out", "-q", "--restart").code == 0
+
+
+def test_damage_that_only_the_engine_sees(roots, run, tmp_path):
+    run(*roots, tmp_path / "out")
+    path = tmp_path / "out" / "data.mdb"
+    whole = path.read_bytes()
+    # Flags and counts in the headers of pages.
+    for at in [*range(0, 4096, 129), *range(4106, len(whole), 4096)]:
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x11
+        path.write_bytes(damaged)
+        outcome = run("info", tmp_path / "out", "--json")
+        assert outcome.code in (0, 4)
+        assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("stream", [">/dev/full", "2>&-", ">&-", "<&-"])
+def test_streams_that_cannot_be_used(roots, tmp_path, stream):
+    words = f"{sys.executable} -m rs_tensor_encoder {' '.join(roots)} {tmp_path}/out {stream}"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert len(records(tmp_path / "out")) == 12
+    if stream == ">/dev/full":
+        assert done.returncode == 5
+        assert "No space left on device" in done.stderr
+
+
+def test_a_check_that_is_terminated_leaves_no_processes(many_patches, run, tmp_path):
+    source = ["--bigearthnet-s1-root", many_patches]
+    assert run(*source, tmp_path / "out", "-q").code == 0
+    words = [sys.executable, "-m", "rs_tensor_encoder", "check", *source, tmp_path / "out"]
+    process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and len(children.read_text().split()) < 2:
+        time.sleep(0.01)
+    started = [int(child) for child in children.read_text().split()]
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    for _ in range(500):
+        alive = [child for child in started if os.path.exists(f"/proc/{child}")]
+        if not alive:
+            break
+        time.sleep(0.01)
+    assert not alive

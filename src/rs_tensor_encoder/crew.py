@@ -81,9 +81,9 @@ class Crew:
         spent = time.process_time()
         seconds = now - self._looked
         busy = (spent - self._spent) / seconds / self._least
-        if self._waited > 0.3 * seconds and busy < 0.7:
+        if self._waited > 0.3 * seconds and busy < 0.4:
             self.size = min(2 * self.size, self.most)
-        elif busy > 0.9 or self._waited < 0.1 * seconds:
+        elif busy > 0.6 or self._waited < 0.1 * seconds:
             self.size = max(self.size * 3 // 4, self._least)
         self._waited = 0.0
         self._looked, self._spent = now, spent

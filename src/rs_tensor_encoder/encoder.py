@@ -97,6 +97,7 @@ def encode(
         If the disk is full, or the database would not fit.
     """
     check_target(plan, target)
+    _tiff.keep_memory()
     expected = expected or estimate(plan)
     partial = target + ".partial"
     report = Report(target, len(plan.patches), notes=list(plan.notes))

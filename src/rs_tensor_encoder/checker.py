@@ -2,25 +2,19 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import threading
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from itertools import chain
-from multiprocessing import get_context
-from typing import Any, NamedTuple
-
-import lmdb
+from typing import Any
 
 from rs_tensor_encoder import database, decoders
-from rs_tensor_encoder.comparison import Difference, Tensors, compare
+from rs_tensor_encoder.comparing import Job, compare_patches
+from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.errors import EncoderError, TargetError
-from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Patch, Plan
-
-# Patches that a process is given at once.
-_CHUNK = 32
 
 Progress = Callable[[int, int], None]
 
@@ -43,25 +37,12 @@ class CheckReport:
     bytes: int = 0
     verified: bool = False
     left_out: int = 0
+    interrupted: bool = False
     differences: list[Difference] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
         return asdict(self)
-
-
-class _Job(NamedTuple):
-    """A patch to compare: its key, its files with their bands, and whether it has a record."""
-
-    key: bytes
-    files: list[tuple[str, tuple[str, ...]]]
-    present: bool
-
-
-class _Result(NamedTuple):
-    tensors: int
-    size: int
-    differences: list[Difference]
 
 
 def check(
@@ -73,6 +54,7 @@ def check(
     sample: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> CheckReport:
     """Compare a database with the sources it was made from.
 
@@ -97,6 +79,8 @@ def check(
         Chooses other patches for ``sample``.
     progress : callable, optional
         Called with patches and bytes compared since the last call.
+    stop : threading.Event, optional
+        Set by others to end after the patches at hand.
 
     Raises
     ------
@@ -127,7 +111,7 @@ def check(
         (_job(plan, patch, present=False) for patch in absent),
     )
     try:
-        for count, results in _run(jobs, target, decoder, workers or _processors()):
+        for count, results in compare_patches(jobs, target, decoder, workers or _processors()):
             report.checked += count
             for result in results:
                 report.tensors += result.tensors
@@ -135,6 +119,9 @@ def check(
                 report.differences += result.differences
             if progress is not None:
                 progress(count, sum(result.size for result in results))
+            if stop is not None and stop.is_set():
+                report.interrupted = True
+                break
     except BrokenProcessPool:
         raise CheckError(
             f"{target}: the check could not be finished: one of its processes died, perhaps for "
@@ -203,117 +190,10 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
     return present
 
 
-def _job(plan: Plan, patch: Patch, *, present: bool) -> _Job:
+def _job(plan: Plan, patch: Patch, *, present: bool) -> Job:
     source, directory, names = plan.files(patch)
     paths = [
         os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
     ]
     bands = [file.bands for file in plan.sources[source].layout.files]
-    return _Job(patch.key, list(zip(paths, bands, strict=True)), present)
-
-
-# ---- in the processes -------------------------------------------------------
-
-
-class _Unreadable(Exception):  # noqa: N818
-    """A source cannot be read; the text says which file and why."""
-
-
-@dataclass
-class _Process:
-    """What a process compares with: one database, one decoder."""
-
-    env: lmdb.Environment
-    decode: decoders.Decoder
-
-
-# Set once per process, by its initializer.
-_here: list[_Process] = []
-
-
-def _run(
-    jobs: Iterator[_Job], target: str, decoder: str, workers: int
-) -> Iterator[tuple[int, list[_Result]]]:
-    """Compare chunks of patches in processes; in this one if there is one worker."""
-    chunks = _chunks(jobs)
-    if workers == 1:
-        _begin(target, decoder)
-        try:
-            for chunk in chunks:
-                yield len(chunk), _compare_all(chunk)
-        finally:
-            _end()
-        return
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin, initargs=(target, decoder)
-    ) as pool:
-        under_way: list[tuple[int, Any]] = []
-        for chunk in chunks:
-            under_way.append((len(chunk), pool.submit(_compare_all, chunk)))
-            if len(under_way) >= 4 * workers:
-                count, future = under_way.pop(0)
-                yield count, future.result()
-        for count, future in under_way:
-            yield count, future.result()
-
-
-def _chunks(jobs: Iterator[_Job]) -> Iterator[list[_Job]]:
-    chunk: list[_Job] = []
-    for job in jobs:
-        chunk.append(job)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _begin(target: str, decoder: str) -> None:
-    _here.append(_Process(database.open_reading(target), decoders.decoder(decoder)))
-
-
-def _end() -> None:
-    _here.pop().env.close()
-
-
-def _compare_all(jobs: Sequence[_Job]) -> list[_Result]:
-    here = _here[-1]
-    results = []
-    with here.env.begin() as txn:
-        for job in jobs:
-            value = bytes(txn.get(job.key) or b"")
-            results.append(_compare(job, value, here.decode))
-    return results
-
-
-def _compare(job: _Job, value: bytes, decode: decoders.Decoder) -> _Result:
-    patch = job.key.decode()
-    try:
-        expected = _read(job, decode)
-    except _Unreadable as error:
-        return _Result(0, len(value), [Difference(patch, str(error))] if job.present else [])
-    if not job.present:
-        # What was left out on request must not be readable by another decoder.
-        reason = "left out by --skip-failed, but its files can be read"
-        return _Result(0, 0, [Difference(patch, reason)])
-    return _Result(len(expected), len(value), compare(patch, value, expected))
-
-
-def _read(job: _Job, decode: decoders.Decoder) -> Tensors:
-    """Read all bands of a patch by an independent decoder."""
-    expected: Tensors = {}
-    for base, names in job.files:
-        paths = [base + extension for extension in EXTENSIONS]
-        path = next((path for path in paths if os.path.exists(path)), paths[0])
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise _Unreadable(f"{path}: not a regular file")
-        try:
-            bands = decode(path)
-        except FileNotFoundError:
-            raise _Unreadable(f"{path}: there is no such file") from None
-        except Exception as error:  # noqa: BLE001  decoders raise what they like
-            raise _Unreadable(f"{path}: cannot be read for the comparison: {error}") from None
-        if len(bands) != len(names):
-            raise _Unreadable(f"{path}: the file has {len(bands)} bands, not {len(names)}")
-        expected |= zip(names, bands, strict=True)
-    return expected
+    return Job(patch.key, list(zip(paths, bands, strict=True)), present)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rs_tensor_encoder.cli import options
+from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, take_sources
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def command(
     for note in plan.notes:
         click.echo(f"Note: {note}", err=True)
     total = min(sample or len(plan.patches), len(plan.patches))
-    with Progress("check", total, quiet=quiet) as progress:
+    with interruptible() as stop, Progress("check", total, quiet=quiet) as progress:
         report = check(
             plan,
             clean_target(target),
@@ -81,8 +82,9 @@ def command(
             sample=sample,
             seed=seed,
             progress=progress.update,
+            stop=stop,
         )
-    code = 1 if report.differences else 0
+    code = 130 if report.interrupted else 1 if report.differences else 0
     if as_json:
         click.echo(json.dumps({**report.as_dict(), "exit_code": code}))
         return code
@@ -103,7 +105,9 @@ def _say(report: "CheckReport", *, verbose: bool) -> None:
     )
     if report.left_out:
         compared += f", {report.left_out:,} left out that cannot be read"
-    if report.differences:
+    if report.interrupted:
+        click.echo(f"{report.target}: interrupted; {compared}")
+    elif report.differences:
         click.echo(f"{report.target}: {counted(len(report.differences), 'difference')}; {compared}")
     else:
         structure = "structure verified" if report.verified else "structure not verified"

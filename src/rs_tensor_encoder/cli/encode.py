@@ -1,16 +1,13 @@
 """The verb ``encode``."""
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rs_tensor_encoder.cli import options
+from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, take_sources
 
 if TYPE_CHECKING:
@@ -83,7 +80,7 @@ def command(
             err=True,
         )
     begun = time.monotonic()
-    with _interruptible() as stop, Progress("encode", len(plan.patches), quiet=quiet) as progress:
+    with interruptible() as stop, Progress("encode", len(plan.patches), quiet=quiet) as progress:
         report = encode(
             plan,
             target,
@@ -105,24 +102,6 @@ def command(
     else:
         _say(report, seconds)
     return code
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, or a request to terminate, into an end after a commit."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: Any) -> None:  # noqa: ARG001
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _list_failures(report: "Report", *, verbose: bool) -> None:

@@ -1,0 +1,156 @@
+"""Patches compared with their records, many at a time, in processes."""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import lmdb
+
+from rs_tensor_encoder import database, decoders
+from rs_tensor_encoder.comparison import Difference, Tensors, compare
+from rs_tensor_encoder.layout import EXTENSIONS
+
+# Patches that a process is given at once.
+_CHUNK = 32
+
+
+class Job(NamedTuple):
+    """A patch to compare: its key, its files with their bands, and whether it has a record."""
+
+    key: bytes
+    files: list[tuple[str, tuple[str, ...]]]
+    present: bool
+
+
+class Result(NamedTuple):
+    """What came of a patch: tensors and bytes compared, and what differs."""
+
+    tensors: int
+    size: int
+    differences: list[Difference]
+
+
+class Unreadable(Exception):  # noqa: N818
+    """A source cannot be read; the text says which file and why."""
+
+
+@dataclass
+class _Process:
+    """What a process compares with: one database, one decoder."""
+
+    env: lmdb.Environment
+    decode: decoders.Decoder
+
+
+# Set once per process, by its initializer.
+_here: list[_Process] = []
+
+
+def compare_patches(
+    jobs: Iterator[Job], target: str, decoder: str, workers: int
+) -> Iterator[tuple[int, list[Result]]]:
+    """Compare chunks of patches in processes; in this one if there is one worker."""
+    chunks = _chunks(jobs)
+    if workers == 1:
+        _begin(target, decoder)
+        try:
+            for chunk in chunks:
+                yield len(chunk), _compare_all(chunk)
+        finally:
+            _end()
+        return
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_begin, initargs=(target, decoder)
+    )
+    try:
+        _start_all(pool, workers)
+        under_way: deque[tuple[int, Future[list[Result]]]] = deque()
+        for chunk in chunks:
+            under_way.append((len(chunk), pool.submit(_compare_all, chunk)))
+            if len(under_way) >= 4 * workers:
+                count, future = under_way.popleft()
+                yield count, future.result()
+        for count, future in under_way:
+            yield count, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_all(pool: ProcessPoolExecutor, workers: int) -> None:
+    """Start all processes, deaf to Ctrl-C, which a terminal sends to them, too."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in range(workers):
+            pool.submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:
+    chunk: list[Job] = []
+    for job in jobs:
+        chunk.append(job)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _begin(target: str, decoder: str) -> None:
+    _here.append(_Process(database.open_reading(target), decoders.decoder(decoder)))
+
+
+def _end() -> None:
+    _here.pop().env.close()
+
+
+def _compare_all(jobs: Sequence[Job]) -> list[Result]:
+    here = _here[-1]
+    results = []
+    with here.env.begin() as txn:
+        for job in jobs:
+            value = bytes(txn.get(job.key) or b"")
+            results.append(_compare(job, value, here.decode))
+    return results
+
+
+def _compare(job: Job, value: bytes, decode: decoders.Decoder) -> Result:
+    patch = job.key.decode()
+    try:
+        expected = _read(job, decode)
+    except Unreadable as error:
+        return Result(0, len(value), [Difference(patch, str(error))] if job.present else [])
+    if not job.present:
+        # What was left out on request must not be readable by another decoder.
+        reason = "left out by --skip-failed, but its files can be read"
+        return Result(0, 0, [Difference(patch, reason)])
+    return Result(len(expected), len(value), compare(patch, value, expected))
+
+
+def _read(job: Job, decode: decoders.Decoder) -> Tensors:
+    """Read all bands of a patch by an independent decoder."""
+    expected: Tensors = {}
+    for base, names in job.files:
+        paths = [base + extension for extension in EXTENSIONS]
+        path = next((path for path in paths if os.path.exists(path)), paths[0])
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise Unreadable(f"{path}: not a regular file")
+        try:
+            bands = decode(path)
+        except FileNotFoundError:
+            raise Unreadable(f"{path}: there is no such file") from None
+        except Exception as error:  # noqa: BLE001  decoders raise what they like
+            raise Unreadable(f"{path}: cannot be read for the comparison: {error}") from None
+        if len(bands) != len(names):
+            raise Unreadable(f"{path}: the file has {len(bands)} bands, not {len(names)}")
+        expected |= zip(names, bands, strict=True)
+    return expected

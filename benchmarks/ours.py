@@ -5,9 +5,13 @@ interpreter, so that they compare with those of a C program.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
+
+# As the command does it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from datasets import layout_of
 from rs_tensor_encoder.encoder import encode

@@ -33,7 +33,7 @@ def test_it_grows_while_all_wait(clock):
     for _ in range(8):
         pass_time(subject, clock, busy=0.1)
         sizes.append(subject.size)
-    assert sizes == [4, 8, 16, 32, 64, 64, 64, 64]
+    assert sizes == [6, 12, 24, 48, 64, 64, 64, 64]
 
 
 def test_it_stays_small_while_processors_or_the_writer_are_busy(clock):
@@ -41,7 +41,7 @@ def test_it_stays_small_while_processors_or_the_writer_are_busy(clock):
     for _ in range(5):
         pass_time(subject, clock, busy=0.95)
         pass_time(subject, clock, busy=0.5, waiting=0.05)
-    assert subject.size == 2
+    assert subject.size == 3
 
 
 def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
@@ -50,7 +50,7 @@ def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
         pass_time(subject, clock, busy=0.1)
     for _ in range(20):
         pass_time(subject, clock, busy=0.95)
-    assert subject.size == 2
+    assert subject.size == 3
 
 
 def test_a_number_of_workers_is_kept(clock):
@@ -69,5 +69,5 @@ def test_memory_bounds_what_is_under_way(clock):
     assert subject.has_room(60, 90, MEGABYTE)
     assert not subject.has_room(60, 96, MEGABYTE)
     large = Batch([], 20 << 20, commits=True)
-    assert subject.has_room(3, 5, large)
-    assert not subject.has_room(3, 6, large)
+    assert subject.has_room(3, 7, large)
+    assert not subject.has_room(3, 8, large)

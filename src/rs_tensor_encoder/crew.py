@@ -1,7 +1,7 @@
 """How many threads are at work: few where files are warm, many where each is waited for.
 
-Warm files want about one thread per processor beside the writer: more only take
-turns. Cold files and file systems far away want dozens: each thread waits for
+Warm files want about one thread per processor, and one more because they take
+turns with the writer: more only wait for each other. Cold files and file systems far away want dozens: each thread waits for
 one read after the other. So the crew begins small and grows while the writer
 waits and the processors idle; it shrinks when they do not.
 """
@@ -38,7 +38,8 @@ class Crew:
     """
 
     def __init__(self, workers: int | None) -> None:
-        self._least = processors()
+        self._processors = processors()
+        self._least = self._processors + 1
         self._fixed = workers is not None
         self.most = workers or max(_MOST, self._least)
         self.size = workers or self._least
@@ -80,7 +81,7 @@ class Crew:
     def _look(self, now: float) -> None:
         spent = time.process_time()
         seconds = now - self._looked
-        busy = (spent - self._spent) / seconds / self._least
+        busy = (spent - self._spent) / seconds / self._processors
         if self._waited > 0.3 * seconds and busy < 0.4:
             self.size = min(2 * self.size, self.most)
         elif busy > 0.6 or self._waited < 0.1 * seconds:

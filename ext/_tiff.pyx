@@ -386,6 +386,10 @@ cdef class Encoder:
     # ---- with the GIL -----------------------------------------------------
 
     cdef int prepare(self, Job *job, patch) except -1:
+        cdef bytes directory, names
+        # The pointers are good as long as the tuple is, which the caller holds.
+        if not isinstance(patch, tuple):
+            raise TypeError(f"a patch is a tuple, not {patch!r}")
         format_, directory, names = patch
         if not 0 <= format_ < len(self.formats):
             raise IndexError(f"no format {format_}")

@@ -16,8 +16,8 @@ from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
 
-# Patches that a process is given at once.
-_CHUNK = 32
+# Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
+_CHUNK = 4
 
 
 class Job(NamedTuple):

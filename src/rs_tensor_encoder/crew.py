@@ -20,7 +20,7 @@ _MOST = 64
 _BUDGET = 96 << 20
 
 # Seconds between two looks at how busy the processors are.
-_LOOK = 0.05
+_LOOK = 0.03
 
 
 def processors() -> int:
@@ -82,9 +82,9 @@ class Crew:
         spent = time.process_time()
         seconds = now - self._looked
         busy = (spent - self._spent) / seconds / self._processors
-        if self._waited > 0.3 * seconds and busy < 0.4:
+        if self._waited > 0.3 * seconds and busy < 0.5:
             self.size = min(2 * self.size, self.most)
-        elif busy > 0.6 or self._waited < 0.1 * seconds:
+        elif busy > 0.65 or self._waited < 0.1 * seconds:
             self.size = max(self.size * 3 // 4, self._least)
         self._waited = 0.0
         self._looked, self._spent = now, spent

@@ -214,7 +214,7 @@ cdef enum:
     # The tags that matter for pixels, by their place in a table of entries.
     WIDTH, HEIGHT, DEPTH, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, SAMPLES,
     ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES,
-    TILE_COUNTS, SAMPLE_FORMAT, NODATA, TAGS
+    TILE_COUNTS, SAMPLE_FORMAT, DEEP, NODATA, TAGS
 
 
 cdef inline int place(uint16_t tag) noexcept nogil:
@@ -253,6 +253,8 @@ cdef inline int place(uint16_t tag) noexcept nogil:
         return TILE_COUNTS
     if tag == 339:
         return SAMPLE_FORMAT
+    if tag == 32997:
+        return DEEP
     if tag == 42113:
         return NODATA
     return TAGS
@@ -271,7 +273,7 @@ cdef inline int read_image(
     """
     cdef Entry tags[TAGS]
     cdef uint64_t at, entries, count, next_at, i, where, bits, form, photometric
-    cdef uint64_t compression, predictor, fill_order, planar, rows, tile_width, tile_height
+    cdef uint64_t compression, predictor, fill_order, planar, rows, tile_width, tile_height, depth
     cdef int tag
     memset(tags, 0, sizeof(tags))
     if open_source(source, data, size, &at, problem):
@@ -300,6 +302,7 @@ cdef inline int read_image(
                   problem)
         or number(source, &tags[TILE_WIDTH], 0, 0xFFFFFFFF, "TileWidth", &tile_width, problem)
         or number(source, &tags[TILE_HEIGHT], 0, 0xFFFFFFFF, "TileLength", &tile_height, problem)
+        or number(source, &tags[DEEP], 1, 0xFFFFFFFF, "ImageDepth", &depth, problem)
     ):
         return -1
     image.compression = <uint16_t>compression
@@ -321,6 +324,8 @@ cdef inline int read_image(
         return fail1(problem, "FillOrder is %llu, neither 1 nor 2", image.fill_order)
     if colours(photometric, bits, problem):
         return -1
+    if depth != 1:
+        return fail1(problem, "ImageDepth is %llu: volumes are not supported", depth)
     if image.compression == OLD_JPEG:
         return fail(problem, "old-style JPEG compression is not supported")
     if sample_type(image, bits, form, problem):

@@ -1,9 +1,10 @@
 """How many threads are at work: few where files are warm, many where each is waited for.
 
 Warm files want about one thread per processor, and one more because they take
-turns with the writer: more only wait for each other. Cold files and file systems far away want dozens: each thread waits for
-one read after the other. So the crew begins small and grows while the writer
-waits and the processors idle; it shrinks when they do not.
+turns with the writer: more only wait for each other. Cold files and file
+systems far away want dozens: each thread waits for one read after the other. So
+the crew begins small and grows while the writer waits and the processors idle;
+it shrinks when they do not.
 """
 
 import os

@@ -202,7 +202,7 @@ class _Pipeline:
                     with self.crew.waiting():
                         self._done.get()
                     working -= 1
-                    while under_way and under_way[0][1].done():
+                    while under_way and under_way[0][1].done() and not stop.is_set():
                         ended, future = under_way.popleft()
                         commit.append((ended, *future.result()))
                         if ended.commits:

@@ -13,7 +13,7 @@ import os
 import sys
 
 from cpython.ref cimport PyObject
-from libc.errno cimport ENOENT, errno
+from libc.errno cimport EINTR, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
@@ -22,7 +22,7 @@ from posix.fcntl cimport O_RDONLY
 from posix.unistd cimport close
 
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
-from file cimport AT_FDCWD, O_CLOEXEC, Buffer, openat, read_file
+from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file
 from image cimport DType, Image, read_image
 from libdeflate cimport LIBDEFLATE_VERSION_STRING
 from libtiff cimport TIFFCodec, TIFFGetConfiguredCODECs, TIFFGetVersion, _TIFFfree
@@ -255,12 +255,15 @@ cdef class Encoder:
     cdef uint64_t *starts        # of the files, in the input
     cdef uint64_t *sizes         # of the files, in bytes
     cdef bint loaded             # the files of the patch at hand are in memory
+    cdef bint busy               # a thread is encoding
     cdef char name[1024]         # of the file at hand
 
     def __cinit__(self, formats, extensions, limit=LIMIT):
         cdef int i, f, most = 1
         self.formats = tuple(tuple(tuple(names) for names in files) for files in formats)
         self.extensions = tuple(extensions)
+        if not 0 < limit < 1 << 45:
+            raise ValueError("the limit must be between 1 and 2**45 bytes")
         self.limit = limit
         self.headers = {}
         if open_workspace(&self.space, limit):
@@ -341,7 +344,15 @@ cdef class Encoder:
             0 if all patches fitted; else the size in bytes that ``out`` must
             have for the first that did not.
         """
-        cdef list held = list(patches)
+        if self.busy:
+            raise RuntimeError("an encoder serves one thread; make one for each")
+        self.busy = True
+        try:
+            return self.encode_all(list(patches), out, start)
+        finally:
+            self.busy = False
+
+    cdef tuple encode_all(self, list held, uint8_t[::1] out, uint64_t start):
         cdef Py_ssize_t n = len(held), i = 0
         cdef uint64_t needed = 0
         cdef Problem problem
@@ -455,7 +466,9 @@ cdef class Encoder:
         cdef uint64_t at = 0
         cdef const char *name = job.names
         self.name[0] = 0
-        directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC)
+        directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
+        while directory < 0 and errno == EINTR:
+            directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         if directory < 0:
             problem.error = errno
             return fail(problem, "cannot be opened")

@@ -1,7 +1,7 @@
 # A whole file into memory: open, size, read, close. No map, because a file that
 # is cut short under a map kills the process.
 
-from libc.errno cimport EINTR, errno
+from libc.errno cimport EINTR, ENOMEM, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
 from posix.fcntl cimport O_NONBLOCK, O_RDONLY
@@ -13,6 +13,7 @@ from problem cimport Problem, fail, fail2
 cdef extern from "<fcntl.h>" nogil:
     int AT_FDCWD
     int O_CLOEXEC
+    int O_DIRECTORY
     int openat(int directory, const char *name, int flags)
 
 cdef struct Buffer:
@@ -27,6 +28,7 @@ cdef inline int ensure(Buffer *buffer, uint64_t size, Problem *problem) noexcept
         return 0
     data = realloc(buffer.data, size)
     if data == NULL:
+        problem.error = ENOMEM
         return fail2(problem, "out of memory for %llu bytes (have %llu)", size, buffer.size)
     buffer.data = <uint8_t *>data
     buffer.size = size
@@ -42,6 +44,8 @@ cdef inline int read_file(
     cdef int result
     # Without O_NONBLOCK, a pipe that bears the name of a TIFF would block for ever.
     cdef int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    while fd < 0 and errno == EINTR:
+        fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if fd < 0:
         problem.error = errno
         return fail(problem, "cannot be opened")

@@ -1,7 +1,7 @@
 # What a TIFF file in memory says of its image. Every size is computed in 64 bits
 # and held to a limit before anything is allocated. TIFF 6.0, sections 3 to 15.
 
-from libc.math cimport floor
+from libc.math cimport ceil, fabs, floor, frexp, rint
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport strtod, strtoll, strtoull
 from libc.string cimport memcpy, memset
@@ -117,14 +117,31 @@ cdef inline double clamped(double x, double least, double most) noexcept nogil:
         return least
     if x >= most:
         return most
-    return floor(x + 0.5)
+    return floor(x + 0.5) if x >= 0 else ceil(x - 0.5)
+
+
+cdef inline uint16_t half(double x) noexcept nogil:
+    """The bits of the nearest 16-bit float (IEEE 754 binary16, ties to even)."""
+    cdef int exponent
+    cdef uint16_t sign = 0x8000 if x < 0 else 0
+    cdef double fraction
+    if x != x:
+        return 0x7E00
+    x = fabs(x)
+    if x >= 65520:
+        return sign | 0x7C00
+    if x < 6.103515625e-05:
+        return sign | <uint16_t>rint(x * 16777216)
+    fraction = frexp(x, &exponent)
+    # A fraction that rounds up to the next power of two carries into the exponent.
+    return sign | <uint16_t>(((exponent + 14) << 10) + <int>rint(fraction * 2048) - 1024)
 
 
 cdef inline void set_nodata(
     const Source *source, const Entry *entry, Image *image
 ) noexcept nogil:
     """Keep GDAL's nodata value (tag 42113, text) as one sample: it fills sparse chunks."""
-    cdef char text[64]
+    cdef char text[512]
     cdef char *end
     cdef uint64_t n = entry.count
     cdef double x
@@ -151,6 +168,9 @@ cdef inline void set_nodata(
     elif image.dtype == F32:
         f32 = <float>x
         memcpy(image.nodata, &f32, 4)
+    elif image.dtype == F16:
+        u64 = half(x)
+        memcpy(image.nodata, &u64, 2)
     elif image.dtype in (U8, U16, U32):
         u64 = <uint64_t>clamped(
             x, 0, 255 if image.dtype == U8 else 65535 if image.dtype == U16 else 4294967295)
@@ -309,7 +329,7 @@ cdef inline int read_image(
     image.predictor = <uint16_t>predictor
     image.fill_order = <uint16_t>fill_order
     image.planar = <uint16_t>planar
-    image.tiled = tags[TILE_WIDTH].count > 0
+    image.tiled = tags[TILE_WIDTH].count > 0 or tags[TILE_HEIGHT].count > 0
     # The tables of tiles may stand under the names of those of strips, as libtiff allows.
     image.offsets = tags[TILES] if tags[TILES].count else tags[STRIPS]
     image.counts = tags[TILE_COUNTS] if tags[TILE_COUNTS].count else tags[STRIP_COUNTS]

@@ -61,7 +61,7 @@ cdef inline uint64_t type_size(uint16_t type) noexcept nogil:
 
 cdef inline bint is_count(const Entry *entry) noexcept nogil:
     """Whether the values are unsigned whole numbers."""
-    return entry.type in (1, 3, 4, 13, 16, 18)
+    return entry.type in (1, 3, 4, 16)
 
 
 cdef inline uint64_t value(

@@ -1,6 +1,7 @@
 """Guards that nothing else would miss: each test fails if its guard is taken away."""
 
 import struct
+import threading
 from pathlib import Path
 
 import lmdb
@@ -173,3 +174,70 @@ def test_types_may_change_from_patch_to_patch(tmp_path):
     results, _ = coder.encode(files, out)
     for dtype, (start, stop, _) in zip(types, results, strict=True):
         assert out[start:stop].tobytes() == value_of({"A": ramp(6, 7, dtype)})
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, -1.5, 65519, 65520, 6e-8, 3e-5, -0.0001, 2049, "nan", "-inf"]
+)
+def test_sparse_halves_are_filled_with_the_nodata_value(tmp_path, value):
+    text = f"{value}".encode() + b"\0"
+    tiff = strips(np.zeros((4, 4), "f2"), 2)
+    tiff.tags[42113] = (2, text)
+    tiff.chunks[1] = b""
+    found = our_bands(tiff.write(tmp_path / "x.tif"))[0]
+    with np.errstate(over="ignore"):
+        expected = np.float64(value).astype("f2")
+    assert np.array_equal(found[2:], np.full((2, 4), expected), equal_nan=True)
+    assert not found[:2].any()
+
+
+def test_an_encoder_serves_one_thread(tmp_path):
+    coder = _tiff.Encoder([[["A"]]], [".tif"])
+    strips(ramp(2000, 2000)).write(tmp_path / "x.tif")
+    files = [(0, bytes(tmp_path), b"x\0")] * 20
+    outcomes = []
+
+    def work():
+        try:
+            outcomes.append(len(coder.encode(files, np.empty(170_000_000, np.uint8))[0]))
+        except RuntimeError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 20 in outcomes
+    assert set(outcomes) <= {20, "an encoder serves one thread; make one for each"}
+
+
+def test_a_sync_that_failed_is_never_trusted(bigearthnet, tmp_path, monkeypatch):
+    def sync(_self):
+        raise TargetError("input/output error")
+
+    monkeypatch.setattr(Writer, "sync", sync)
+    with pytest.raises(TargetError):
+        encode(bigearthnet, str(tmp_path / "out"))
+    monkeypatch.undo()
+    report = encode(bigearthnet, str(tmp_path / "out"))
+    assert (report.kept, report.encoded) == (0, 12)
+
+
+def test_a_database_that_never_began_does_not_block(bigearthnet, tmp_path):
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "data.mdb").touch()
+    assert encode(bigearthnet, str(tmp_path / "out")).complete
+
+
+def test_tiles_without_a_width(tmp_path):
+    tiff = strips(ramp(16, 16))
+    tiff.tags[323] = (SHORT, [16])
+    with pytest.raises(PatchError, match="the tiles have no size"):
+        our_value(tiff.write(tmp_path / "x.tif"))
+
+
+def test_limits_that_make_no_sense():
+    for limit in (0, 1 << 45, 1 << 63):
+        with pytest.raises(ValueError, match="limit"):
+            _tiff.Encoder([[["A"]]], [".tif"], limit)

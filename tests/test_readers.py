@@ -40,10 +40,9 @@ def test_readers_that_take_every_key_and_lock(target, bigearthnet):
     assert len(values) == len(bigearthnet.patches)
 
 
-def test_torch_style_reading_of_stacked_bands(target):
+def test_the_tensors_lie_in_the_value_without_gaps(target):
     with lmdb.open(target, readonly=True, lock=False) as env, env.begin() as txn:
         value = txn.get(b"S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_75_43")
-    # The tensors lie in the value as its header says, without gaps.
     length = int.from_bytes(value[:8], "little")
     assert length % 8 == 0
     assert len(value) == 160_832

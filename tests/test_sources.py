@@ -61,7 +61,7 @@ def test_reference_maps_are_not_sentinel_2_patches(plan_of, tmp_path):
     for number in (26, 27):
         name = S2.format(number)
         touch(tmp_path / "Reference_Maps" / "tile" / name / f"{name}_reference_map.tif")
-    with pytest.raises(SourceError, match="hold other TIFF files") as caught:
+    with pytest.raises(SourceError, match="hold files of another dataset") as caught:
         plan_of(bigearthnet_s2=tmp_path / "Reference_Maps")
     assert "2 directories have names like patches" in str(caught.value)
     # A root above both yields each patch once, and says what it left out.
@@ -81,8 +81,9 @@ def test_broken_patches_are_patches(plan_of, tmp_path):
     (tmp_path / S2.format(11)).mkdir()
     touch(tmp_path / S2.format(12) / f"{S2.format(12)}_B01.tif")
     touch(tmp_path / S2.format(13) / f"{S2.format(13)}_reference_map.tif")
+    touch(tmp_path / "alone" / S2.format(14) / "misnamed.tif")
     plan = plan_of(bigearthnet_s2=tmp_path)
-    assert keys(plan) == [S2.format(n) for n in (11, 12, 13)]
+    assert keys(plan) == [S2.format(n) for n in (11, 12, 13, 14)]
     assert plan.notes == []
 
 

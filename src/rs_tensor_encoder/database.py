@@ -117,14 +117,12 @@ def _check_size(path: str) -> list[str]:
     # newer transaction (at byte 128) counts.
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(2 * _PAGE)
+        head = file.read(2 << 16)
     magic = int.from_bytes(head[16:20], "little")
-    if len(head) < 2 * _PAGE or magic != 0xBEEFC0DE:
-        return ["it is not an LMDB file"]
     page = int.from_bytes(head[40:44], "little")
-    if page != _PAGE:
-        return []
-    metas = [head[16:_PAGE], head[_PAGE + 16 :]]
+    if magic != 0xBEEFC0DE or not 256 <= page <= 1 << 16 or len(head) < 2 * page:
+        return ["it is not an LMDB file"]
+    metas = [head[16:page], head[page + 16 : 2 * page]]
     newest = max(metas, key=lambda meta: int.from_bytes(meta[128:136], "little"))
     last = int.from_bytes(newest[120:128], "little")
     if (last + 1) * page > size:
@@ -239,8 +237,8 @@ class Writer:
         free = stat.f_bavail * stat.f_frsize
         if free < 2 * size + (1 << 20) or os.strerror(errno.ENOSPC) in str(error):
             return OutOfSpaceError(
-                f"{self.directory}: the disk is full ({free / 1e6:.1f} MB free); make room and "
-                "run the same command again, it goes on where it stopped"
+                f"{self.directory}: the disk is full, or the quota used up; make room and run the "
+                "same command again"
             )
         return TargetError(
             f"{self.directory}: the database cannot be written: {error} (an exceeded quota or "

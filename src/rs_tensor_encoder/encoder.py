@@ -25,7 +25,7 @@ from rs_tensor_encoder.batches import (
 )
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
-from rs_tensor_encoder.errors import PatchError, TargetError
+from rs_tensor_encoder.errors import EncoderError, PatchError, TargetError
 from rs_tensor_encoder.manifest import FAILURES, Manifest, header_of, tensor_table, write_json
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
@@ -117,7 +117,14 @@ def encode(
             if kept is not None and report.kept:
                 kept(report.kept, report.bytes)
             pipeline.run(missing, progress or _ignore, stop or threading.Event())
-            writer.sync()
+            try:
+                writer.sync()
+            except EncoderError:
+                # The system says so once, and takes the pages for written: never trust them.
+                state.boot = "unknown"
+                with suppress(EncoderError):
+                    state.save(partial)
+                raise
             state.patches = writer.count()
         # From here on a power loss does no harm.
         state.boot = None

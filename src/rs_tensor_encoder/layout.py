@@ -115,13 +115,9 @@ class Layout:
         return [file.path.format_map(groups) for file in self.files]
 
 
+@cache
 def builtin() -> tuple[Layout, ...]:
     """All layouts that come with the package, sorted by name."""
-    return _builtin()
-
-
-@cache
-def _builtin() -> tuple[Layout, ...]:
     found = sorted(
         (entry for entry in resources("rs_tensor_encoder").joinpath("layouts").iterdir()),
         key=lambda entry: entry.name,

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.layout import LONGEST_KEY, Layout, stem
+from rs_tensor_encoder.layout import LONGEST_KEY, Layout, builtin, stem
 
 # Directories read at once: many, because on cold or remote storage each waits.
 _WALKERS = 16
@@ -133,7 +133,7 @@ def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
     if foreign:
         plan.notes.append(
             f"{len(foreign)} directories have names like patches of {source.layout.title} but "
-            f"hold other TIFF files, for example {foreign[0]}; they were left out"
+            f"hold files of another dataset, for example {foreign[0]}; they were left out"
         )
 
 
@@ -210,23 +210,23 @@ def _is_foreign(plan: Plan, source: Source, scan: _Scan) -> bool:
     """Tell whether directories only look like patches.
 
     BigEarthNet's reference maps lie in directories that bear the names of
-    Sentinel-2 patches. A directory that is empty, or that misses some files,
-    is a patch all the same: a broken one, which encoding will report.
+    Sentinel-2 patches. What does not hold another layout's files alone is a
+    patch all the same, maybe a broken one, which encoding will report.
     """
     if source.layout.of_files:
         return False
-    return bool(scan.patches) and all(_holds_others(plan, patch) for patch in scan.patches)
+    others = [layout for layout in builtin() if layout.of_files and layout.depth == 1]
+    return bool(scan.patches) and all(_holds(others, plan, patch) for patch in scan.patches)
 
 
-def _holds_others(plan: Plan, patch: Patch) -> bool:
-    files = plan.files(patch)
-    wanted = set(os.fsdecode(files.names).split("\0"))
+def _holds(others: Sequence[Layout], plan: Plan, patch: Patch) -> bool:
+    """Tell whether a directory holds files of these layouts and no other TIFF files."""
     try:
-        stems = {stem(name) for name in os.listdir(os.fsdecode(files.directory))}
+        stems = [stem(name) for name in os.listdir(os.fsdecode(plan.files(patch).directory))]
     except OSError:
         return False
-    stems = {name for name in stems if name is not None and not name.startswith(".")}
-    return bool(stems) and not stems & wanted
+    names = [name for name in stems if name is not None and not name.startswith(".")]
+    return bool(names) and all(any(layout.match(name) for layout in others) for name in names)
 
 
 def _check_keys(plan: Plan) -> None:

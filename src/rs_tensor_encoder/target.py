@@ -96,9 +96,13 @@ def resume(new: Manifest, partial: str) -> str | None:
     TargetError
         If it is damaged, of unknown origin, or from other sources.
     """
+    data = os.path.join(partial, DATA)
+    if os.path.isfile(data) and os.path.getsize(data) == 0:
+        # Stopped before anything was in it: not even a database.
+        os.remove(data)
     old = Manifest.load(partial)
     if old is None:
-        if os.path.exists(os.path.join(partial, DATA)):
+        if os.path.exists(data):
             raise TargetError(
                 f"{partial}: holds a database of unknown origin; remove it, or use --restart"
             )
@@ -115,7 +119,7 @@ def resume(new: Manifest, partial: str) -> str | None:
             "the machine was restarted since the last run, and what that had written may not all "
             "have reached the disk: begun anew"
         )
-    if os.path.exists(os.path.join(partial, DATA)):
+    if os.path.exists(data):
         problems = verify(partial)
         if problems:
             raise TargetError(f"{partial}: is damaged ({problems[0]}); use --restart to begin anew")

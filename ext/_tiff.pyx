@@ -272,9 +272,7 @@ cdef class Encoder:
         self.current = <Plan **>calloc(n, sizeof(Plan *))
         self.files = <int *>calloc(n, sizeof(int))
         self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
-        if (
-            self.current == NULL or self.files == NULL or self.bands == NULL
-        ):
+        if self.current == NULL or self.files == NULL or self.bands == NULL:
             raise MemoryError
         for i, files in enumerate(self.formats):
             self.files[i] = len(files)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import lmdb
@@ -299,3 +300,17 @@ def test_decoders_agree_with_what_was_written(tmp_path, name, planar, layout, or
         found = decoder(name)(path)
     assert found.dtype == np.dtype("i2")
     assert np.array_equal(found, pixels)
+
+
+def test_an_interrupted_check_counts_what_it_has_compared(own_sample, plan_of, tmp_path):
+    plan = plan_of(bigearthnet_s1=own_sample.sentinel_1, bigearthnet_s2=own_sample.sentinel_2)
+    for path in sorted(Path(own_sample.sentinel_2).rglob("*_B01.tif"))[:3]:
+        path.write_bytes(b"")
+    encode(plan, str(tmp_path / "out"), skip_failed=True)
+    stop = threading.Event()
+    stop.set()
+    report = check(plan, str(tmp_path / "out"), workers=1, stop=stop)
+    assert report.interrupted
+    assert report.checked == 4
+    report = check(plan, str(tmp_path / "out"), workers=1)
+    assert (report.checked, report.left_out, report.differences) == (5, 3, [])

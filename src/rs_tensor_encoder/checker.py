@@ -13,6 +13,7 @@ from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparing import Job, compare_patches
 from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.errors import EncoderError, TargetError
+from rs_tensor_encoder.machine import processors
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Patch, Plan
 
@@ -111,7 +112,7 @@ def check(
         (_job(plan, patch, present=False) for patch in absent),
     )
     try:
-        for count, results in compare_patches(jobs, target, decoder, workers or _processors()):
+        for count, results in compare_patches(jobs, target, decoder, workers or processors()):
             report.checked += count
             for result in results:
                 report.tensors += result.tensors
@@ -127,12 +128,7 @@ def check(
             f"{target}: the check could not be finished: one of its processes died, perhaps for "
             "want of memory; try fewer --workers"
         ) from None
-    report.checked -= report.left_out
     return report
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
 
 
 def _find(target: str) -> Manifest | None:
@@ -141,8 +137,7 @@ def _find(target: str) -> Manifest | None:
             f"{target}: is not complete (what there is lies in {target}.partial); encode it to "
             "the end first"
         )
-    if not os.path.isfile(os.path.join(target, database.DATA)):
-        raise TargetError(f"{target}: no database here (a directory with data.mdb is expected)")
+    database.require(target)
     return Manifest.load(target)
 
 

@@ -55,13 +55,21 @@ _here: list[_Process] = []
 def compare_patches(
     jobs: Iterator[Job], target: str, decoder: str, workers: int
 ) -> Iterator[tuple[int, list[Result]]]:
-    """Compare chunks of patches in processes; in this one if there is one worker."""
+    """Compare chunks of patches in processes; in this one if there is one worker.
+
+    Yields
+    ------
+    count : int
+        Patches of the chunk that have a record, and were compared with it.
+    results : list of Result
+        One for each patch of the chunk.
+    """
     chunks = _chunks(jobs)
     if workers == 1:
         _begin(target, decoder)
         try:
             for chunk in chunks:
-                yield len(chunk), _compare_all(chunk)
+                yield _present(chunk), _compare_all(chunk)
         finally:
             _end()
         return
@@ -72,7 +80,7 @@ def compare_patches(
         _start_all(pool, workers)
         under_way: deque[tuple[int, Future[list[Result]]]] = deque()
         for chunk in chunks:
-            under_way.append((len(chunk), pool.submit(_compare_all, chunk)))
+            under_way.append((_present(chunk), pool.submit(_compare_all, chunk)))
             if len(under_way) >= 4 * workers:
                 count, future = under_way.popleft()
                 yield count, future.result()
@@ -92,6 +100,10 @@ def _start_all(pool: ProcessPoolExecutor, workers: int) -> None:
             pool.submit(os.getpid)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _present(chunk: list[Job]) -> int:
+    return sum(job.present for job in chunk)
 
 
 def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:

@@ -7,12 +7,12 @@ the crew begins small and grows while the writer waits and the processors idle;
 it shrinks when they do not.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rs_tensor_encoder.batches import Batch
+from rs_tensor_encoder.machine import processors
 
 # The largest crew that forms by itself.
 _MOST = 64
@@ -22,11 +22,6 @@ _BUDGET = 96 << 20
 
 # Seconds between two looks at how busy the processors are.
 _LOOK = 0.03
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
 
 
 class Crew:

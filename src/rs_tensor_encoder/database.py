@@ -48,6 +48,18 @@ def open_environment(directory: str, **options: Any) -> lmdb.Environment:
         return lmdb.open(path, **options)
 
 
+def require(directory: str) -> None:
+    """Refuse a directory without a database.
+
+    Raises
+    ------
+    TargetError
+        If there is no ``data.mdb`` in it.
+    """
+    if not os.path.isfile(os.path.join(directory, DATA)):
+        raise TargetError(f"{directory}: no database here (a directory with {DATA} is expected)")
+
+
 def open_reading(path: str) -> lmdb.Environment:
     """Open a database for reading: the directory, or the ``data.mdb`` in it.
 
@@ -58,8 +70,7 @@ def open_reading(path: str) -> lmdb.Environment:
     """
     if os.path.basename(path) == DATA and os.path.isfile(path):
         path = os.path.dirname(path) or "."
-    if not os.path.isfile(os.path.join(path, DATA)):
-        raise TargetError(f"{path}: no database here (a directory with {DATA} is expected)")
+    require(path)
     try:
         problems = verify(path, quick=True)
     except OSError as error:

@@ -1,16 +1,17 @@
 """The sidecar of a database: what was encoded, from what, complete or not."""
 
-import contextlib
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Self
 
 from rs_tensor_encoder import __version__
 from rs_tensor_encoder.errors import TargetError, writing_failed
+from rs_tensor_encoder.machine import boot_id
 from rs_tensor_encoder.sources import Source
 
 NAME = "rs-tensor-encoder.json"
@@ -156,14 +157,19 @@ def header_of(value: bytes | memoryview) -> bytes | None:
     if length >= len(value):
         return None
     header = bytes(value[: 8 + length])
+    return header if _is_header(header) else None
+
+
+# Most values of a database have one of a few headers: each is looked into once.
+@lru_cache(maxsize=256)
+def _is_header(header: bytes) -> bool:
     try:
         entries = json.loads(header[8:])
     except (ValueError, RecursionError):
-        return None
+        return False
     if not isinstance(entries, dict):
-        return None
-    tensors = [entry for name, entry in entries.items() if name != "__metadata__"]
-    return header if all(_is_tensor(entry) for entry in tensors) else None
+        return False
+    return all(_is_tensor(entry) for name, entry in entries.items() if name != "__metadata__")
 
 
 def write_json(path: str, data: Any) -> None:
@@ -194,13 +200,3 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def boot_id() -> str:
-    """Identify the running boot of this machine; "unknown" where the system does not say."""
-    with (
-        contextlib.suppress(OSError),
-        open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,
-    ):
-        return file.read().strip()
-    return "unknown"

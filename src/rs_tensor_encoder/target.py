@@ -41,7 +41,7 @@ def check_target(plan: Plan, target: str) -> None:
                 )
 
 
-# What may stand in a partial target; the last is left by a kill while the manifest is written.
+# What may stand in a partial target; the last two are left by a kill while JSON is written.
 _OURS = {DATA, LOCK, manifest.NAME, FAILURES, manifest.NAME + ".new", FAILURES + ".new"}
 
 

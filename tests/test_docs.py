@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rs_tensor_encoder.cli.options import take_sources
+from rs_tensor_encoder.cli.datasets import families, take_sources
+from rs_tensor_encoder.cli.layouts import tensors
 from rs_tensor_encoder.layout import builtin
+from rs_tensor_encoder.templates import shorten
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -56,17 +58,23 @@ def test_installing_is_described_as_the_makefile_does_it():
         assert package in makefile
 
 
+def row(layout):
+    """The row of a layout in the README's table."""
+    kind = "file" if layout.of_files else "directory"
+    held = [
+        f"`{shorten(bands).replace(' ', '` `').replace('` `...` `', '` to `')}`: {what}"
+        + (f" (`--with {request}`)" if request else "")
+        for bands, what, request in tensors(layout)
+    ]
+    title = f"[{layout.title}]({layout.link})"
+    return f"| `{layout.option}` | {title} | {kind} | `{layout.key}` | {'<br>'.join(held)} |"
+
+
 def test_every_layout_has_its_row():
-    rows = re.findall(r"^\| `(--[\w-]+)` \| (.*?) \| a (\w+) \| (\d+): ", README, re.MULTILINE)
-    assert sorted(rows) == sorted(
-        (
-            layout.option,
-            layout.title,
-            "file" if layout.of_files else "directory",
-            str(len(layout.bands)),
-        )
-        for layout in builtin()
-    )
+    table = README.partition("### All datasets")[2].partition("###")[0]
+    rows = re.findall(r"^\| `--.*", table, re.MULTILINE)
+    wanted = [row(layout) for _, layouts in families() for layout in layouts]
+    assert rows == wanted, "the table should be:\n" + "\n".join(wanted)
 
 
 def test_exit_codes_are_those_of_the_errors():
@@ -94,4 +102,6 @@ def test_sources_must_be_named():
     import click
 
     with pytest.raises(click.UsageError, match="--hyspecnet"):
-        take_sources({layout.name.replace("-", "_"): () for layout in builtin()})
+        take_sources(
+            {layout.name.replace("-", "_"): () for layout in builtin()} | {"own": (), "with_": ()}
+        )

@@ -1,11 +1,11 @@
 """Layouts: the language, and those that come with the package."""
 
+import re
+
 import pytest
 
 from rs_tensor_encoder.errors import LayoutError
-from rs_tensor_encoder.layout import builtin, parse, stem
-
-TILE = "ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z"
+from rs_tensor_encoder.layout import builtin, parse, read, stem
 
 GOOD = """
 title = "A dataset"
@@ -38,13 +38,32 @@ def test_a_layout_says_what_a_patch_is():
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
+        ("key =", "# key =", "'key' is missing; it must be a text, for example"),
+        ("{tile}_", "{tile_", "'key' cannot be filled: each { must have its }"),
+        ("path = '(", "path = '/(", "it must not begin with /"),
+        ("<tile>", "<name>", "a group called 'name'"),
+        ('"directory"', '"file"\nkey2 = 1', "unknown key 'key2'; there are patch, path, key"),
+        ('bands = ["M"]', 'bands = ["M"]\nband = 1', "unknown key 'band' in [[files]]"),
+        ('bands = ["M"]', 'bands = "M"', "'bands' of [[files]] must be a list of names"),
+        ('bands = ["M"]', "bands = []", "'bands' of [[files]] must be a list of names"),
+        ('bands = ["M"]', 'bands = ["M", 3]', "'bands' of [[files]] must be a list of names"),
+        ('bands = ["M"]', 'bands = ["M{3..1}"]', "'bands': 'M{3..1}' must go up"),
+        ('"mask.tiff"', "3", "'path' of [[files]] must be the name of a TIFF file"),
+        ('bands = ["M"]', 'bands = ["M"]\nwith = "a b"', "'with' of [[files]] must be a word"),
+        ('bands = ["M"]', 'bands = ["M"]\noptional = 1', "'optional' of [[files]] must be true"),
+        ('bands = ["M"]', 'bands = ["M"]\ndtype = "u2"', "'dtype' of [[files]] must be one of"),
+        ('bands = ["M"]', 'bands = ["M"]\nshape = [2]', "'shape' of [[files]] must be rows"),
+        ('"mask.tiff"', '"{mask}.tif"', "'path' of [[files]] cannot be filled: {mask} in"),
         ('title = "A dataset"', "title = 3", "'title' must be a text"),
-        ('title = "A dataset"', "", "'title' must be a text"),
+        ("key =", "keys =", "unknown key 'keys'"),
         ('"directory"', '"folder"', "'patch' must be"),
         ("P\\d+'", "P(\\d+'", "'path' is not a regular expression"),
         ("{tile}_", "{tyle}_", "{tyle} in '{tyle}_{name}' is neither"),
         ("mask.tiff", "mask.png", "'mask.png' must be the name of a TIFF file"),
-        ("mask.tiff", "a/mask.tiff", "must be the name of a TIFF file"),
+        ("mask.tiff", "/a/mask.tiff", "must be a relative path"),
+        ("mask.tiff", "a/../mask.tiff", ".. is for its beginning only"),
+        ("mask.tiff", "a//mask.tiff", "must be a relative path"),
+        ("mask.tiff", "../../../mask.tiff", "may lead above the root"),
         ('"M"', '"B2"', "'bands' must all differ"),
         ('"M"', '"__metadata__"', "'__metadata__' is reserved"),
         ("[[files]]", "[[file]]", "unknown key 'file'"),
@@ -57,7 +76,10 @@ def test_errors_name_the_key(old, new, reason):
     with pytest.raises(LayoutError) as caught:
         parse("mine", GOOD.replace(old, new).encode())
     assert reason in str(caught.value)
-    assert str(caught.value).startswith("layout mine: ")
+    # The line is the one that was changed, or that of the table where something is missing.
+    changed = GOOD.partition(old)[0].count("\n") + 1
+    line = int(re.match(r"layout mine(?:, line (\d+))?: ", str(caught.value)).group(1) or changed)
+    assert changed - 2 <= line <= changed + new.count("\n")
 
 
 def test_no_files_at_all():
@@ -81,33 +103,89 @@ def test_stem_cuts_the_extension_and_nothing_else(name, expected):
     assert stem(name) == expected
 
 
-def test_builtin_layouts_match_real_names(layouts):
-    names = {
-        "bigearthnet-s1": [
-            "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_70_48",
-            "S1B_IW_GRDH_1SDV_20180513T051552_29UPU_5_0",
-        ],
-        "bigearthnet-s2": [
-            "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_75_43",
-            "S2B_MSIL2A_20180510T94033_19_86",
-        ],
-        "bigearthnet-reference-maps": [
-            "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57_reference_map",
-        ],
-        "hyspecnet": [
-            f"{TILE}-Y01460273_X03110438",
-        ],
-    }
-    assert names.keys() == layouts.keys()
-    for name, examples in names.items():
-        for example in examples:
-            assert layouts[name].match(example) == {"name": example}
-        for other in names.keys() - {name}:
-            assert all(layouts[name].match(example) is None for example in names[other])
+def test_a_pattern_of_files_has_no_extension():
+    text = GOOD.replace('"directory"', '"file"').replace("P\\d+'", "P\\d+\\.tif'")
+    with pytest.raises(LayoutError, match="line 6: 'path' is matched without the extension"):
+        parse("mine", text.encode())
 
 
-def test_builtin_layouts_are_sorted_and_have_options_of_their_own():
-    found = builtin()
-    assert [layout.name for layout in found] == sorted(layout.name for layout in found)
-    assert len({layout.option for layout in found}) == len(found)
-    assert len(next(x for x in found if x.name == "hyspecnet").bands) == 224
+def test_slashes_in_sets_are_no_components():
+    layout = parse("a", GOOD.replace("T\\d+", "[^/]+").encode())
+    assert layout.depth == 2
+    assert layout.match("any/P7") == {"tile": "any", "name": "P7"}
+
+
+MORE = """
+with = "mask"
+[[files]]
+path = "../{tile}_a.tif"
+bands = ["A"]
+optional = true
+[[files]]
+path = "{band}.tif"
+bands = ["C", "D"]
+optional = true
+"""
+
+
+def test_files_on_request_and_optional_ones():
+    layout = parse("a", (GOOD + MORE).encode())
+    assert layout.requests == ("mask",)
+    assert layout.bands == ("B1", "B2", "B3", "B8A", "A", "C", "D")
+    groups = layout.match("T01/P7")
+    always = ["P7_B1", "P7_B2", "P7_B3", "P7_B8A"]
+    assert len(layout.formats) == 4
+    assert layout.names(groups, 0) == always
+    assert layout.names(groups, 1) == [*always, "../T01_a"]
+    assert layout.names(groups, 2) == [*always, "C", "D"]
+    assert layout.names(groups, 3) == [*always, "../T01_a", "C", "D"]
+    asked = layout.asking(["mask", "other"])
+    assert asked.asked == ("mask",)
+    assert asked.names(groups, 0) == [*always, "mask"]
+    assert asked.digest == layout.digest
+    # What takes no more than the name is made without the expression.
+    assert layout.names_by_name is None
+    assert parse("a", GOOD.encode()).names_by_name == (
+        b"{name}_B1\0{name}_B2\0{name}_B3\0{name}_B8A\0mask\0"
+    )
+
+
+def test_too_many_optional_files():
+    text = GOOD + "".join(
+        f'[[files]]\npath = "{i}.tif"\nbands = ["{i}"]\noptional = true\n' for i in range(7)
+    )
+    with pytest.raises(LayoutError, match=r"line 38: at most 6 of \[\[files\]\] may be optional"):
+        parse("a", text.encode())
+
+
+def test_a_layout_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    short = "\n".join(GOOD.splitlines()[4:])
+    path.write_text(short)
+    layout = read(str(path))
+    assert (layout.name, layout.title, layout.link) == ("mine", "mine", "")
+    assert layout.option == f"--layout {path}"
+    path.write_text(short.replace("{tile}", "{tyle}"))
+    with pytest.raises(LayoutError, match=rf"layout {path}, line 3: 'key' cannot be filled"):
+        read(str(path))
+
+
+def test_layouts_that_cannot_be_read(tmp_path):
+    with pytest.raises(LayoutError, match="cannot be read: No such file"):
+        read(str(tmp_path / "nothing.toml"))
+    with pytest.raises(LayoutError, match="cannot be read: Is a directory"):
+        read(str(tmp_path))
+    (tmp_path / "large").write_bytes(bytes(2 << 20))
+    with pytest.raises(LayoutError, match="it is too large for one"):
+        read(str(tmp_path / "large"))
+
+
+def test_builtin_layouts_say_all_that_a_users_own_may_leave_out():
+    for layout in builtin():
+        assert layout.option.startswith("--")
+        assert layout.link.startswith("http")
+        assert layout.title.startswith(layout.family) or layout.family == "BigEarthNet"
+        assert all(file.dtype for file in layout.every), layout.name
+    options = [layout.option for layout in builtin()]
+    assert len(set(options)) == len(options)
+    assert [layout.name for layout in builtin()] == sorted(layout.name for layout in builtin())

@@ -12,6 +12,7 @@ from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.database import space_for
 from rs_tensor_encoder.errors import PatchError, SourceError
 from rs_tensor_encoder.layout import EXTENSIONS
+from rs_tensor_encoder.recognise import refuse_other_bands
 from rs_tensor_encoder.sources import Patch, Plan
 
 # Bytes of values in a batch, which one thread does in one call: large enough to
@@ -48,7 +49,13 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate:
-    """Encode a few patches of each source to learn how much space all will take."""
+    """Encode a few patches of each source to learn how much space all will take.
+
+    Raises
+    ------
+    SourceError
+        If a source is another dataset: no patch tried has the bands of its layout.
+    """
     encoder = new_encoder(plan)
     buffer = new_buffer()
     lengths: list[float] = []
@@ -58,15 +65,20 @@ def estimate(plan: Plan) -> Estimate:
         patches = [patch for patch in plan.patches if patch.place.source == index]
         probes = patches[:: max(1, len(patches) // _PROBES)][:_PROBES]
         found: list[int] = []
+        wrong: list[PatchError] = []
         for patch in probes:
             if sum(found) > _PROBED:
                 break
             results, buffer = encode_batch(encoder, [plan.files(patch)], buffer)
             result = results[0]
             if isinstance(result, PatchError):
-                failures.append(result)
+                wrong.append(result)
             else:
                 found.append(result[1] - result[0])
+        if not found:
+            source = plan.sources[index]
+            refuse_other_bands(source.layout, source.root, [str(error) for error in wrong])
+        failures += wrong
         lengths.append(sum(found) / len(found) if found else 0.0)
         size += space_for(len(patches), lengths[-1])
     return Estimate(lengths, size, failures)
@@ -113,7 +125,7 @@ def encode_batch(
 
 def new_encoder(plan: Plan) -> _tiff.Encoder:
     """Make an encoder for the patches of a plan; a thread needs one of its own."""
-    formats = [[file.bands for file in source.layout.files] for source in plan.sources]
+    formats = [[file.bands for file in files] for files in plan.formats]
     return _tiff.Encoder(formats, EXTENSIONS)
 
 

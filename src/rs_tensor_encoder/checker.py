@@ -86,7 +86,7 @@ def check(
     Raises
     ------
     TargetError
-        If there is no database to check.
+        If there is no database to check, or it was encoded with other requests.
     decoders.DecoderError
         If the decoder is not installed.
     """
@@ -100,6 +100,7 @@ def check(
             Difference("", f"the database is damaged: {text}") for text in problems
         ]
         return report
+    _check_requests(plan, manifest, target)
     left_out = _check_manifest(manifest, report)
     present = _check_keys(plan, target, left_out, report)
     if sample is not None and sample < len(present):
@@ -139,6 +140,21 @@ def _find(target: str) -> Manifest | None:
         )
     database.require(target)
     return Manifest.load(target)
+
+
+def _check_requests(plan: Plan, manifest: Manifest | None, target: str) -> None:
+    """Refuse to compare with other files than were encoded: all patches would differ."""
+    if manifest is None:
+        return
+    encoded = {source["digest"]: source.get("with", "") for source in manifest.sources}
+    for source in plan.sources:
+        asked = encoded.get(source.layout.digest)
+        if asked is not None and asked.split() != list(source.layout.asked):
+            how = "with " + " ".join(f"--with {name}" for name in asked.split())
+            raise TargetError(
+                f"{target}: {source.layout.title} was encoded "
+                f"{how if asked else 'without --with'}; give the same to check it"
+            )
 
 
 def _check_manifest(manifest: Manifest | None, report: CheckReport) -> set[bytes]:
@@ -186,9 +202,9 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
 
 
 def _job(plan: Plan, patch: Patch, *, present: bool) -> Job:
-    source, directory, names = plan.files(patch)
+    format_, directory, names = plan.files(patch)
     paths = [
         os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
     ]
-    bands = [file.bands for file in plan.sources[source].layout.files]
+    bands = [file.bands for file in plan.formats[format_]]
     return Job(patch.key, list(zip(paths, bands, strict=True)), present)

@@ -19,69 +19,131 @@ and over ``{name}``, the last component of the patch's path (without extension
 where the patch is a file). ``{band}`` in a path stands for one file per band,
 ``{1..224}`` in a band for a row of bands. ``.tif``, ``.tiff`` and ``.TIF`` are
 the same; hidden files do not count.
+
+The paths of files are relative to the patch's directory, or to the one in which
+its file lies. They may lead to others, as far as 'path' names them::
+
+    path = '(?P<chip>\w+)/images/\w+'
+    ...
+    path = "../masks/{name}.tif"
+
+An expression that begins with an optional component, as in ``(s2a/)?\d{7}``,
+also matches what lies directly below the root.
+
+Three things may be said of files besides: ``with = "mask"``: they are read only
+where the user says ``--with mask``; ``optional = true``: a patch may lack them,
+all of an entry together; ``dtype = "uint16"`` and ``shape = [120, 120]``: what
+they usually hold, for people. What is in a file counts.
+
+In a layout of one's own, ``title``, ``link``, ``option`` and ``family`` (the
+heading of the option in ``--help``) may be left out.
 """
 
 import hashlib
+import os
 import re
-import string
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files as resources
-from typing import Any
+from importlib.resources.abc import Traversable
+from itertools import product
 
+from rs_tensor_encoder import templates
+from rs_tensor_encoder.document import Document
+from rs_tensor_encoder.entries import EXTENSIONS, File, read_files, stem
 from rs_tensor_encoder.errors import LayoutError
 
-#: Extensions of TIFF files, the likeliest first.
-EXTENSIONS = (".tif", ".TIF", ".tiff", ".TIFF")
+__all__ = [
+    "EXTENSIONS", "LONGEST_KEY", "File", "Layout", "builtin", "parse", "read", "stem", "text_of",
+]  # fmt: skip
 
 #: Longest key that LMDB takes, in bytes (MDB_MAXKEYSIZE of LMDB 0.9).
 LONGEST_KEY = 511
 
-_KEYS = {"title": str, "link": str, "option": str, "patch": str, "path": str, "key": str}
-_RANGE = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", re.DOTALL)
+# What must be there, and how it is written.
+_REQUIRED = {
+    "patch": '"directory" or "file"',
+    "path": "a text, the regular expression of a patch's path",
+    "key": 'a text, for example "{name}"',
+}
+_OPTIONAL = {
+    "title": "a text, what the dataset is called",
+    "link": "a text, where the dataset comes from",
+    "option": "a text, for example --my-dataset",
+    "family": "a text, the heading of the option in --help",
+}
 
+# Bytes of a layout; a TIFF file given by mistake is larger.
+_LARGEST = 1 << 20
 
-def stem(name: str) -> str | None:
-    """Return the name of a TIFF file without its extension, None for any other file."""
-    for extension in EXTENSIONS:
-        if name.endswith(extension) and len(name) > len(extension):
-            return name[: -len(extension)]
-    return None
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a patch: the template of its path, without extension, and its bands."""
-
-    path: str
-    bands: tuple[str, ...]
+# Entries of optional files: each doubles the kinds of patches.
+_MOST_OPTIONAL = 6
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What one dataset looks like on disk; see the module for the language."""
+    """What one dataset looks like on disk; see the module for the language.
+
+    ``files`` are those that are read; ``every`` has those, too, that are read
+    on request only, and ``asked`` says which were requested.
+    """
 
     name: str
     title: str
     link: str
     option: str
+    family: str
     of_files: bool
     pattern: re.Pattern[str]
     key: str
-    files: tuple[File, ...]
+    every: tuple[File, ...]
     digest: str
+    asked: tuple[str, ...] = ()
 
-    @property
+    @cached_property
+    def files(self) -> tuple[File, ...]:
+        """The files of a patch: those always read, and those that were asked for."""
+        return tuple(file for file in self.every if not file.on or file.on in self.asked)
+
+    @cached_property
     def depth(self) -> int:
         """Number of path components that the pattern is about."""
-        return self.pattern.pattern.count("/") + 1
+        return templates.components(self.pattern.pattern)
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of all tensors of a patch, in the order of the files."""
         return tuple(band for file in self.files for band in file.bands)
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """What the user may ask for by ``--with``, in the order of the files."""
+        return tuple(dict.fromkeys(file.on for file in self.every if file.on))
+
+    def asking(self, requests: Sequence[str]) -> "Layout":
+        """The same layout with these files, too; those that it does not have are ignored."""
+        return replace(self, asked=tuple(name for name in self.requests if name in requests))
+
+    @cached_property
+    def formats(self) -> tuple[tuple[File, ...], ...]:
+        """The files that a patch may have: one format for each choice of its optional entries.
+
+        The i-th bit of an index tells whether the i-th of `optional` is there.
+        """
+        chosen = [
+            {entry for entry, there in zip(self.optional, reversed(bits), strict=True) if there}
+            for bits in product((False, True), repeat=len(self.optional))
+        ]
+        return tuple(
+            tuple(file for file in self.files if not file.optional or file.entry in entries)
+            for entries in chosen
+        )
+
+    @cached_property
+    def optional(self) -> tuple[int, ...]:
+        """Numbers of the entries whose files a patch may lack."""
+        return tuple(dict.fromkeys(file.entry for file in self.files if file.optional))
 
     @cached_property
     def names_by_name(self) -> bytes | None:
@@ -89,10 +151,10 @@ class Layout:
 
         None if they take more than the patch's name.
         """
-        templates = [file.path for file in self.files]
-        if any(set(_fields(template)) - {"name"} for template in templates):
+        paths = [file.path for file in self.files]
+        if self.optional or any(set(templates.fields(path)) - {"name"} for path in paths):
             return None
-        return "".join(template.format(name="{name}") + "\0" for template in templates).encode()
+        return "".join(path.format(name="{name}") + "\0" for path in paths).encode()
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return what the templates may use if a path is a patch's, else None.
@@ -110,22 +172,63 @@ class Layout:
         groups["name"] = path.rpartition("/")[2]
         return groups
 
-    def names(self, groups: Mapping[str, str]) -> list[str]:
-        """Names of a patch's files, without extension, relative to their directory."""
-        return [file.path.format_map(groups) for file in self.files]
+    def names(self, groups: Mapping[str, str], variant: int = 0) -> list[str]:
+        """Names of a patch's files, without extension, relative to their directory.
+
+        Parameters
+        ----------
+        groups : mapping
+            What `match` returned.
+        variant : int
+            Index of the patch's format in `formats`.
+        """
+        return [file.path.format_map(groups) for file in self.formats[variant]]
 
 
 @cache
 def builtin() -> tuple[Layout, ...]:
     """All layouts that come with the package, sorted by name."""
-    found = sorted(
-        (entry for entry in resources("rs_tensor_encoder").joinpath("layouts").iterdir()),
-        key=lambda entry: entry.name,
-    )
+    names = sorted(entry.name for entry in _folder().iterdir())
     return tuple(
-        parse(entry.name.removesuffix(".toml"), entry.read_bytes())
-        for entry in found
-        if entry.name.endswith(".toml")
+        parse(name.removesuffix(".toml"), _folder().joinpath(name).read_bytes())
+        for name in names
+        if name.endswith(".toml")
+    )
+
+
+def text_of(name: str) -> str:
+    """The TOML file of a layout that comes with the package."""
+    return _folder().joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _folder() -> Traversable:
+    return resources("rs_tensor_encoder").joinpath("layouts")
+
+
+def read(path: str) -> Layout:
+    """Read a layout that a user has written.
+
+    Raises
+    ------
+    LayoutError
+        If it cannot be read or is not valid; the text names the file, the line
+        and the key at fault.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise LayoutError(f"layout {path}: cannot be read: {error.strerror or error}") from None
+    if len(text) > _LARGEST:
+        raise LayoutError(f"layout {path}: not a TOML file: it is too large for one")
+    layout = parse(path, text)
+    name = os.path.splitext(os.path.basename(path))[0]
+    return replace(
+        layout,
+        name=name,
+        title=name if layout.title == path else layout.title,
+        # In messages, it is what the user has typed that helps.
+        option=f"--layout {path}",
     )
 
 
@@ -142,78 +245,84 @@ def parse(name: str, text: bytes) -> Layout:
     Raises
     ------
     LayoutError
-        If it is not valid; the text names the key at fault.
+        If it is not valid; the text names the line and the key at fault, and
+        what is expected.
     """
-    try:
-        data = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LayoutError(f"layout {name}: not a TOML file: {error}") from None
-    unknown = data.keys() - _KEYS.keys() - {"files"}
-    if unknown:
-        raise LayoutError(f"layout {name}: unknown key {min(unknown)!r}")
-    for key, kind in _KEYS.items():
-        if not isinstance(data.get(key), kind):
-            raise LayoutError(f"layout {name}: {key!r} must be a text")
+    document = Document(name, text)
+    data = document.data
+    for key in data:
+        if key not in {*_REQUIRED, *_OPTIONAL, "files"}:
+            known = ", ".join([*_REQUIRED, *_OPTIONAL, "[[files]]"])
+            raise document.error(f"unknown key {key!r}; there are {known}", key)
+    for key, expected in {**_REQUIRED, **_OPTIONAL}.items():
+        if key in data and (type(data[key]) is not str or not data[key]):
+            # Links may be unknown.
+            if key == "link" and data[key] == "":
+                continue
+            raise document.error(f"{key!r} must be {expected}", key)
+        if key in _REQUIRED and key not in data:
+            raise document.error(f"{key!r} is missing; it must be {expected}")
     if data["patch"] not in ("directory", "file"):
-        raise LayoutError(f'layout {name}: \'patch\' must be "directory" or "file"')
-    try:
-        pattern = re.compile(data["path"], re.ASCII)
-    except re.error as error:
-        raise LayoutError(f"layout {name}: 'path' is not a regular expression: {error}") from None
+        raise document.error(f"'patch' must be {_REQUIRED['patch']}", "patch")
+    pattern = _pattern(document)
+    title = data.get("title", name)
     layout = Layout(
         name=name,
-        title=data["title"],
-        link=data["link"],
-        option=data["option"],
+        title=title,
+        link=data.get("link", ""),
+        option=data.get("option", f"--{name}"),
+        family=data.get("family", title),
         of_files=data["patch"] == "file",
         pattern=pattern,
         key=data["key"],
-        files=_files(name, data.get("files")),
+        every=read_files(document),
         digest=hashlib.sha256(text).hexdigest(),
     )
-    _check_templates(layout)
+    _check(layout, document)
     return layout
 
 
-def _files(name: str, entries: Any) -> tuple[File, ...]:
-    if not isinstance(entries, list) or not entries:
-        raise LayoutError(f"layout {name}: there must be at least one [[files]]")
-    files: list[File] = []
-    for entry in entries:
-        if not isinstance(entry, dict) or entry.keys() != {"path", "bands"}:
-            raise LayoutError(f"layout {name}: [[files]] must have 'path' and 'bands', no more")
-        path = stem(entry["path"])
-        if path is None or "/" in path:
-            raise LayoutError(f"layout {name}: {entry['path']!r} must be the name of a TIFF file")
-        bands = tuple(band for text in entry["bands"] for band in _expand(text))
-        if "{band}" in path:
-            files += [File(path.replace("{band}", band), (band,)) for band in bands]
-        else:
-            files.append(File(path, bands))
-    every = [band for file in files for band in file.bands]
-    if len(set(every)) != len(every) or "__metadata__" in every:
-        raise LayoutError(f"layout {name}: 'bands' must all differ; '__metadata__' is reserved")
-    return tuple(files)
+def _pattern(document: Document) -> re.Pattern[str]:
+    text = document.data["path"]
+    try:
+        pattern = re.compile(text, re.ASCII)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise document.error(f"'path' is not a regular expression: {error}", "path") from None
+    for group in ("name", "band"):
+        if group in pattern.groupindex:
+            raise document.error(
+                f"'path' has a group called {group!r}, which means something else already; "
+                "choose another name",
+                "path",
+            )
+    # What matches nothing is no mistake that the search could point to.
+    if text.startswith("/"):
+        raise document.error("'path' is relative to the root: it must not begin with /", "path")
+    if document.data["patch"] == "file" and stem(text.replace("\\.", ".")) is not None:
+        raise document.error(
+            "'path' is matched without the extension: leave .tif away at its end", "path"
+        )
+    return pattern
 
 
-def _expand(band: str) -> list[str]:
-    found = _RANGE.fullmatch(band)
-    if found is None:
-        return [band]
-    before, first, last, after = found.groups()
-    return [f"{before}{i}{after}" for i in range(int(first), int(last) + 1)]
-
-
-def _fields(template: str) -> list[str]:
-    return [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-
-
-def _check_templates(layout: Layout) -> None:
+def _check(layout: Layout, document: Document) -> None:
+    """Refuse templates that cannot be filled, and what there is too much of."""
     known = {"name", *layout.pattern.groupindex}
-    for template in (layout.key, *(file.path for file in layout.files)):
-        for field in _fields(template):
-            if field not in known:
-                raise LayoutError(
-                    f"layout {layout.name}: {{{field}}} in {template!r} is neither {{name}} "
-                    "nor a named group of 'path'"
-                )
+    above = layout.depth - layout.of_files
+    try:
+        templates.check(layout.key, known)
+    except ValueError as error:
+        raise document.error(f"'key' cannot be filled: {error}", "key") from None
+    for file in layout.every:
+        try:
+            templates.check(file.path, known)
+            templates.check_path(file.path, above)
+        except ValueError as error:
+            raise document.error(
+                f"'path' of [[files]] cannot be filled: {error}", "files", file.entry, "path"
+            ) from None
+    optional = layout.asking(layout.requests).optional
+    if len(optional) > _MOST_OPTIONAL:
+        raise document.error(
+            f"at most {_MOST_OPTIONAL} of [[files]] may be optional", "files", optional[-1]
+        )

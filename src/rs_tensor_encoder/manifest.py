@@ -22,7 +22,8 @@ FAILURES = "failures.json"
 class Manifest:
     """What stands in ``rs-tensor-encoder.json`` beside ``data.mdb``.
 
-    ``sources`` has a dict per source (layout, its digest, root); ``tensors``
+    ``sources`` has a dict per source (layout, its digest, root, and what was
+    asked for by ``--with``, if anything); ``tensors``
     one per name, type and shape (with the number of patches that have it);
     ``left_out`` one per patch that ``--skip-failed`` finished without. ``boot``
     is the boot of the machine during which an unfinished database was last
@@ -49,6 +50,7 @@ class Manifest:
                     "layout": source.layout.name,
                     "digest": source.layout.digest,
                     "root": os.path.realpath(source.root),
+                    **({"with": " ".join(source.layout.asked)} if source.layout.asked else {}),
                 }
                 for source in sources
             ],
@@ -89,6 +91,12 @@ class Manifest:
     def save(self, directory: str) -> None:
         """Write the manifest: whole or not at all, and on the disk."""
         write_json(os.path.join(directory, NAME), asdict(self))
+
+
+def name_source(source: dict[str, str]) -> str:
+    """Write a source of a manifest for people."""
+    asked = [f" --with {name}" for name in source.get("with", "").split()]
+    return f"{source['layout']} {source['root']}{''.join(asked)}"
 
 
 def tensor_table(headers: Counter[bytes]) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """Where patches come from: directories, walked in parallel, in the order of the keys."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
 
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.layout import LONGEST_KEY, Layout, builtin, stem
+from rs_tensor_encoder.layout import EXTENSIONS, LONGEST_KEY, File, Layout, stem
+from rs_tensor_encoder.recognise import describe, is_of_another
 
 # Directories read at once: many, because on cold or remote storage each waits.
 _WALKERS = 16
@@ -43,9 +46,9 @@ class Patch(NamedTuple):
 
 
 class Files(NamedTuple):
-    """The files of a patch: index of the source, directory, NUL-ended names."""
+    """The files of a patch: index of the plan's format, directory, NUL-ended names."""
 
-    source: int
+    format: int
     directory: bytes
     names: bytes
 
@@ -59,6 +62,17 @@ class Plan:
     #: What was met and left aside, in sentences for the user.
     notes: list[str] = field(default_factory=list)
 
+    @cached_property
+    def formats(self) -> list[tuple[File, ...]]:
+        """What patches may be made of: the formats of all layouts, one behind the other."""
+        return [files for source in self.sources for files in source.layout.formats]
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """Index of each source's first format."""
+        lengths = [len(source.layout.formats) for source in self.sources]
+        return [0, *accumulate(lengths)]
+
     def files(self, patch: Patch) -> Files:
         """Tell where the files of a patch are."""
         key, place, raw = patch
@@ -69,12 +83,13 @@ class Plan:
         # Asked for every patch: most layouts need no more than its name.
         template = layout.names_by_name
         if template is not None:
-            return Files(place.source, directory, template.replace(b"{name}", raw))
+            return Files(self._first[place.source], directory, template.replace(b"{name}", raw))
         name = os.fsdecode(raw)
         groups = layout.match(_tail(place.path, self.sources[place.source], name))
         assert groups is not None, key  # noqa: S101  it has matched when it was found
-        names = "".join(f"{name}\0" for name in layout.names(groups))
-        return Files(place.source, directory, os.fsencode(names))
+        variant = _variant(layout, os.fsdecode(directory), groups)
+        names = "".join(f"{name}\0" for name in layout.names(groups, variant))
+        return Files(self._first[place.source] + variant, directory, os.fsencode(names))
 
     def locate(self, patch: Patch) -> str:
         """Path of a patch's directory or file, for messages."""
@@ -188,6 +203,11 @@ def _add(scan: _Scan, layout: Layout, prefix: str, name: str) -> bool:
     except UnicodeEncodeError:
         path = os.path.join(scan.place.path, name)
         raise SourceError(f"{path!r}: the name is not valid UTF-8, so it cannot be a key") from None
+    if not key:
+        raise SourceError(
+            f"{os.path.join(scan.place.path, name)}: its key would be empty; use a layout whose "
+            "key has {name}"
+        )
     if len(key) > LONGEST_KEY:
         raise SourceError(
             f"{os.path.join(scan.place.path, name)}: its key would take {len(key)} bytes, and "
@@ -206,27 +226,27 @@ def _tail(path: str, source: Source, name: str) -> str:
     return "/".join([*(part for part in parts[1 - depth :] if part != "."), name])
 
 
+def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
+    """Index of the format that a patch has: which of its optional files are there."""
+    variant = 0
+    for bit, entry in enumerate(layout.optional):
+        paths = [file.path.format_map(groups) for file in layout.files if file.entry == entry]
+        if any(
+            os.path.exists(os.path.join(directory, path + extension))
+            for path in paths
+            for extension in EXTENSIONS
+        ):
+            variant |= 1 << bit
+    return variant
+
+
 def _is_foreign(plan: Plan, source: Source, scan: _Scan) -> bool:
-    """Tell whether directories only look like patches.
-
-    BigEarthNet's reference maps lie in directories that bear the names of
-    Sentinel-2 patches. What does not hold another layout's files alone is a
-    patch all the same, maybe a broken one, which encoding will report.
-    """
-    if source.layout.of_files:
+    """Tell whether directories only look like patches: all of those in a directory."""
+    if source.layout.of_files or not scan.patches:
         return False
-    others = [layout for layout in builtin() if layout.of_files and layout.depth == 1]
-    return bool(scan.patches) and all(_holds(others, plan, patch) for patch in scan.patches)
-
-
-def _holds(others: Sequence[Layout], plan: Plan, patch: Patch) -> bool:
-    """Tell whether a directory holds files of these layouts and no other TIFF files."""
-    try:
-        stems = [stem(name) for name in os.listdir(os.fsdecode(plan.files(patch).directory))]
-    except OSError:
-        return False
-    names = [name for name in stems if name is not None and not name.startswith(".")]
-    return bool(names) and all(any(layout.match(name) for layout in others) for name in names)
+    return all(
+        is_of_another(source.layout, source.root, plan.locate(patch)) for patch in scan.patches
+    )
 
 
 def _check_keys(plan: Plan) -> None:
@@ -252,4 +272,4 @@ def _nothing(plan: Plan, index: int) -> str:
         f"(given as {source.layout.option}; looked at any depth for {kind} named like "
         f"{source.layout.pattern.pattern})"
     )
-    return ". ".join([text, *plan.notes])
+    return ". ".join([text, describe(source.root), *plan.notes])

@@ -108,7 +108,7 @@ def resume(new: Manifest, partial: str) -> str | None:
             )
         return None
     if old.sources != new.sources:
-        roots = ", ".join(f"{source['layout']} {source['root']}" for source in old.sources)
+        roots = ", ".join(manifest.name_source(source) for source in old.sources)
         raise TargetError(
             f"{partial}: was begun from other sources ({roots}); give the same ones to go on, or "
             "--restart to begin anew"

@@ -14,7 +14,7 @@ from click_default_group import DefaultGroup
 from rs_tensor_encoder import __version__
 from rs_tensor_encoder.errors import EncoderError, writing_failed
 
-VERBS = ("encode", "check", "info", "demo")
+VERBS = ("encode", "check", "info", "layouts", "demo")
 
 
 class _Verbs(DefaultGroup):  # type: ignore[misc]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rs_tensor_encoder.cli import options
+from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, take_sources
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.checker import CheckReport
@@ -18,6 +19,7 @@ _LISTED = 20
 
 @click.command(
     "check",
+    cls=DatasetCommand,
     short_help="Prove that a database holds exactly what its sources hold.",
     epilog="""
 \b
@@ -26,7 +28,7 @@ Examples:
   rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet --sample 1000 --seed 7
 """,
 )
-@options.source_options
+@source_options
 @options.target_argument
 @click.option(
     "--decoder",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rs_tensor_encoder.cli import options
+from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, take_sources
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.batches import Estimate
@@ -21,6 +22,7 @@ _LISTED = 10
 
 @click.command(
     "encode",
+    cls=DatasetCommand,
     short_help="Encode datasets into one LMDB database.",
     epilog="""
 \b
@@ -30,7 +32,7 @@ Examples:
   rs-tensor-encoder encode --hyspecnet HYSPECNET encoded-hyspecnet --dry-run
 """,
 )
-@options.source_options
+@source_options
 @options.target_argument
 @options.workers_option
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do, and what is wrong.")

@@ -31,6 +31,7 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
     import lmdb
 
     from rs_tensor_encoder.errors import TargetError
+    from rs_tensor_encoder.manifest import name_source
 
     try:
         facts = _facts(clean_target(target), quiet=quiet)
@@ -47,7 +48,7 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
     if facts["keys"]:
         click.echo(f"keys: {facts['keys'][0]} ... {facts['keys'][-1]}")
     for source in facts["sources"]:
-        click.echo(f"source: {source['layout']} {source['root']}")
+        click.echo(f"source: {name_source(source)}")
     if facts["version"]:
         versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
         click.echo(f"made by: rs-tensor-encoder {facts['version']} ({versions})")

@@ -1,0 +1,138 @@
+"""What a tree is, if it is not what the user took it for."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.layout import Layout, builtin, stem
+from rs_tensor_encoder.looks import look_into
+from rs_tensor_encoder.survey import Survey, listed, look
+
+# What `_tiff` says of a file that is not what the layout says.
+_OTHER_BANDS = re.compile(r": the file has \d+ bands, not \d+$")
+
+
+def is_of_another(layout: Layout, root: str, directory: str) -> bool:
+    """Tell whether a directory only looks like a patch, and is one of another dataset.
+
+    BigEarthNet's reference maps lie in directories that bear the names of
+    Sentinel-2 patches; SSL4EO-S12 has the same names for L1C and L2A. What
+    another layout does not explain better is a patch all the same, maybe a
+    broken one, which encoding will report. A layout of the user's own is always
+    taken at its word.
+
+    Parameters
+    ----------
+    layout : Layout
+        Which the directory's name fits.
+    root, directory : str
+        The root of the source, and the directory below it.
+    """
+    if not any(layout.digest == known.digest for known in builtin()):
+        return False
+    try:
+        names = stems(os.listdir(directory))
+    except OSError:
+        return False
+    if not names:
+        return False
+    lone = [other for other in builtin() if other.of_files and other.depth == 1]
+    if all(any(other.match(name) for other in lone) for name in names):
+        return True
+    parts = os.path.relpath(directory, root).split(os.sep)
+    own = _explained(layout, parts, names)
+    return any(
+        _explained(other, parts, names) > own
+        for other in builtin()
+        if not other.of_files and other.name != layout.name
+    )
+
+
+def stems(names: Sequence[str]) -> set[str]:
+    """Names of the TIFF files among these, without extension; hidden ones do not count."""
+    found = (stem(name) for name in names if not name.startswith("."))
+    return {name for name in found if name is not None}
+
+
+def tail(layout: Layout, parts: Sequence[str]) -> str:
+    """The last components of a path: what the layout's expression is matched with."""
+    return "/".join(parts[-layout.depth :])
+
+
+def _explained(layout: Layout, parts: Sequence[str], names: Collection[str]) -> int:
+    """Count the files of a patch if all of them are there; 0 if it is no patch, or not whole."""
+    groups = layout.match(tail(layout, parts))
+    if groups is None:
+        return 0
+    wanted = [name for name in layout.names(groups) if "/" not in name]
+    return len(wanted) if all(name in names for name in wanted) else 0
+
+
+def describe(root: str) -> str:
+    """Say what a tree looks like, and which of the known datasets it may be."""
+    survey = look(root)
+    tiffs = [path for path in survey.files if stem(path) is not None]
+    if not survey.files:
+        return "The tree holds no files" if survey.whole else "No files were seen in the tree"
+    seen = "The tree holds" if survey.whole else "The part of the tree that was looked at holds"
+    if not tiffs:
+        return f"{seen} no TIFF files, but {listed(survey.files)}"
+    text = f"{seen} {len(tiffs):,} TIFF files: {listed(tiffs)}"
+    known = datasets(survey)
+    if known:
+        options = " or ".join(f"{layout.title} ({layout.option})" for layout in known)
+        text += f". It looks like {options}"
+    return text
+
+
+def datasets(survey: Survey) -> list[Layout]:
+    """Find the layouts that come with the package and explain the most of a tree's patches."""
+    found: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for directory, files in survey.by_directory():
+        parts = [part for part in directory.split("/") if part]
+        names = stems(files)
+        for layout in builtin():
+            count = (
+                sum(layout.match(tail(layout, [*parts, name])) is not None for name in names)
+                if layout.of_files
+                else _explained(layout, parts, names)
+            )
+            found[layout.name] += count
+            if count and layout.name not in first:
+                first[layout.name] = os.path.join(survey.root, directory, min(files))
+    most = max(found.values(), default=0)
+    best = [layout for layout in builtin() if most and found[layout.name] == most]
+    return best if len(best) < 2 else [x for x in best if _fits(x, first[x.name])] or best
+
+
+def _fits(layout: Layout, path: str) -> bool:
+    """Tell whether a file has as many bands as the first one of a layout."""
+    try:
+        return look_into(path).bands == len(layout.files[0].bands)
+    except ValueError:
+        return False
+
+
+def refuse_other_bands(layout: Layout, root: str, problems: Sequence[str]) -> None:
+    """Refuse a source none of whose patches has the bands of its layout.
+
+    Parameters
+    ----------
+    layout, root
+        The source.
+    problems : sequence of str
+        What was wrong with each of the patches that were tried.
+
+    Raises
+    ------
+    SourceError
+        If it was the number of bands, each time.
+    """
+    if problems and all(_OTHER_BANDS.search(problem) for problem in problems):
+        raise SourceError(
+            f"{root}: no patches of {layout.title} found (given as {layout.option}): there are "
+            f"files with such names, but {problems[0]}. {describe(root)}"
+        )

@@ -1,9 +1,7 @@
 """Discovery: what is found, what is left aside, and what is refused."""
 
 import os
-import shutil
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
@@ -174,16 +172,27 @@ def test_samples_are_found_and_the_rest_is_not(plan_of, samples):
     ]
 
 
-def test_a_patch_takes_little_memory(plan_of, tmp_path, made_up):
+SCENE = "S1A_IW_GRDH_1SDV_20200607T010800_20200607T{}_032904_03CFBA_D457"
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "name"),
+    [
+        ("bigearthnet_s1", "tile", S1.replace("165043", "{}").replace("_{}_48", "_7_48")),
+        # Long keys, four in a directory.
+        ("ssl4eo_s12_s1", "{:07d}", SCENE),
+    ],
+)
+def test_a_patch_takes_little_memory(plan_of, tmp_path, made_up, option, place, name):
     count = 3000
-    tile = tmp_path / "tile"
     for number in range(count):
-        (tile / S1.replace("165043", f"{number:06d}").format(7)).mkdir(parents=True)
+        (tmp_path / place.format(number // 4) / name.format(f"{number:06d}")).mkdir(parents=True)
     plan_of(bigearthnet_s1=made_up.sentinel_1)  # what is imported on first use
     tracemalloc.start()
-    plan = plan_of(bigearthnet_s1=tmp_path)
+    plan = plan_of(**{option: tmp_path})
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(plan.patches) == count
     assert size / count < 250
-    shutil.rmtree(Path(tile))
+    patch = plan.patches[7]
+    assert plan.locate(patch) == str(tmp_path / place.format(1) / name.format("000007"))

@@ -14,7 +14,7 @@ from rs_tensor_encoder.survey import Survey, listed, look
 _OTHER_BANDS = re.compile(r": the file has \d+ bands, not \d+$")
 
 
-def is_of_another(layout: Layout, root: str, directory: str) -> bool:
+def is_of_another(layout: Layout, root: str, path: str) -> bool:
     """Tell whether a directory only looks like a patch, and is one of another dataset.
 
     BigEarthNet's reference maps lie in directories that bear the names of
@@ -27,13 +27,22 @@ def is_of_another(layout: Layout, root: str, directory: str) -> bool:
     ----------
     layout : Layout
         Which the directory's name fits.
-    root, directory : str
-        The root of the source, and the directory below it.
+    root, path : str
+        The root of the source, and the path of the directory below it.
     """
     if not any(layout.digest == known.digest for known in builtin()):
         return False
+    parts = path.split("/")
+    # Most directories have a name that is no other's, and need not be read.
+    rivals = [
+        other
+        for other in builtin()
+        if other.name != layout.name and not other.of_files and other.match(tail(other, parts))
+    ]
+    if layout.depth > 1 and not rivals:
+        return False
     try:
-        names = stems(os.listdir(directory))
+        names = stems(os.listdir(os.path.join(root, path)))
     except OSError:
         return False
     if not names:
@@ -41,13 +50,8 @@ def is_of_another(layout: Layout, root: str, directory: str) -> bool:
     lone = [other for other in builtin() if other.of_files and other.depth == 1]
     if all(any(other.match(name) for other in lone) for name in names):
         return True
-    parts = os.path.relpath(directory, root).split(os.sep)
     own = _explained(layout, parts, names)
-    return any(
-        _explained(other, parts, names) > own
-        for other in builtin()
-        if not other.of_files and other.name != layout.name
-    )
+    return any(_explained(other, parts, names) > own for other in rivals)
 
 
 def stems(names: Sequence[str]) -> set[str]:

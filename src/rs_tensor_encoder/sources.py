@@ -27,22 +27,31 @@ class Source:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Place:
-    """A directory in which patches lie; all of them share this object."""
+    """A directory in which patches lie; all of them share this object.
+
+    ``path`` is what comes behind the root, with a slash in front, or nothing.
+    """
 
     source: int
-    path: str
+    path: bytes
 
 
 class Patch(NamedTuple):
     """A key and where it lies; millions of them are held at once.
 
-    ``name`` is the directory's or file's name, without extension; the same
-    object as ``key`` where the two are equal.
+    ``rest`` is the directory's or file's name, without extension, or where it
+    begins in the key: most keys end with it.
     """
 
     key: bytes
     place: Place
-    name: bytes
+    rest: bytes | int
+
+    @property
+    def name(self) -> bytes:
+        """Name of the directory or file, without extension."""
+        rest = self.rest
+        return self.key[rest:] if isinstance(rest, int) else rest
 
 
 class Files(NamedTuple):
@@ -68,32 +77,41 @@ class Plan:
         return [files for source in self.sources for files in source.layout.formats]
 
     @cached_property
-    def _first(self) -> list[int]:
-        """Index of each source's first format."""
+    def _facts(self) -> list[tuple[bytes, bool, bytes | None, int]]:
+        """Of each source: the root, whether patches are files, their names, the first format."""
         lengths = [len(source.layout.formats) for source in self.sources]
-        return [0, *accumulate(lengths)]
+        return [
+            (
+                os.fsencode(source.root.rstrip("/")),
+                source.layout.of_files,
+                source.layout.names_by_name,
+                first,
+            )
+            for source, first in zip(self.sources, accumulate([0, *lengths]), strict=False)
+        ]
 
     def files(self, patch: Patch) -> Files:
         """Tell where the files of a patch are."""
-        key, place, raw = patch
-        layout = self.sources[place.source].layout
-        directory = os.fsencode(place.path)
-        if not layout.of_files:
+        key, place, rest = patch
+        raw = key[rest:] if isinstance(rest, int) else rest
+        root, of_files, template, first = self._facts[place.source]
+        directory = root + place.path
+        if not of_files:
             directory += b"/" + raw
         # Asked for every patch: most layouts need no more than its name.
-        template = layout.names_by_name
         if template is not None:
-            return Files(self._first[place.source], directory, template.replace(b"{name}", raw))
-        name = os.fsdecode(raw)
-        groups = layout.match(_tail(place.path, self.sources[place.source], name))
+            return Files(first, directory or b"/", template.replace(b"{name}", raw))
+        layout = self.sources[place.source].layout
+        groups = layout.match(_prefix(layout, os.fsdecode(place.path)) + os.fsdecode(raw))
         assert groups is not None, key  # noqa: S101  it has matched when it was found
         variant = _variant(layout, os.fsdecode(directory), groups)
         names = "".join(f"{name}\0" for name in layout.names(groups, variant))
-        return Files(self._first[place.source] + variant, directory, os.fsencode(names))
+        return Files(first + variant, directory or b"/", os.fsencode(names))
 
     def locate(self, patch: Patch) -> str:
         """Path of a patch's directory or file, for messages."""
-        return os.path.join(patch.place.path, os.fsdecode(patch.name))
+        root = self._facts[patch.place.source][0]
+        return os.fsdecode(root + patch.place.path + b"/" + patch.name)
 
 
 def discover(sources: Sequence[Source]) -> Plan:
@@ -135,9 +153,10 @@ def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
     while level:
         scans = list(pool.map(lambda path: _scan(source, index, path), level))
         level = [path for scan in scans for path in scan.directories]
-        for scan in scans:
+        strangers = pool.map(lambda scan: _is_foreign(source, scan), scans)
+        for scan, is_foreign in zip(scans, strangers, strict=True):
             links += scan.links
-            if _is_foreign(plan, source, scan):
+            if is_foreign:
                 foreign += [plan.locate(patch) for patch in scan.patches]
             else:
                 yield from scan.patches
@@ -154,9 +173,9 @@ def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
 
 def _scan(source: Source, index: int, path: str) -> _Scan:
     layout = source.layout
-    place = Place(index, path)
-    scan = _Scan(place, [], [], [])
-    prefix = _tail(path, source, "")
+    below = path[len(source.root.rstrip("/")) :].rstrip("/")
+    scan = _Scan(Place(index, os.fsencode(below)), [], [], [])
+    prefix = _prefix(layout, below)
     try:
         with os.scandir(path) as entries:
             for entry in entries:
@@ -166,12 +185,12 @@ def _scan(source: Source, index: int, path: str) -> _Scan:
                 if entry.is_symlink() and _is_directory(entry):
                     scan.links.append(entry.path)
                 elif entry.is_dir():
-                    if layout.of_files or not _add(scan, layout, prefix, name):
+                    if layout.of_files or not _add(scan, source, prefix, name):
                         scan.directories.append(entry.path)
                 elif layout.of_files:
                     base = stem(name)
                     if base is not None:
-                        _add(scan, layout, prefix, base)
+                        _add(scan, source, prefix, base)
     except SourceError:
         raise
     except OSError as error:
@@ -193,37 +212,40 @@ def _is_directory(link: os.DirEntry[str]) -> bool:
         return True
 
 
-def _add(scan: _Scan, layout: Layout, prefix: str, name: str) -> bool:
-    groups = layout.match(prefix + name)
+def _add(scan: _Scan, source: Source, prefix: str, name: str) -> bool:
+    groups = source.layout.match(prefix + name)
     if groups is None:
         return False
     raw = os.fsencode(name)
     try:
-        key = layout.key.format_map(groups).encode()
+        key = source.layout.key.format_map(groups).encode()
+        problem = _key_problem(key)
     except UnicodeEncodeError:
-        path = os.path.join(scan.place.path, name)
-        raise SourceError(f"{path!r}: the name is not valid UTF-8, so it cannot be a key") from None
-    if not key:
-        raise SourceError(
-            f"{os.path.join(scan.place.path, name)}: its key would be empty; use a layout whose "
-            "key has {name}"
-        )
-    if len(key) > LONGEST_KEY:
-        raise SourceError(
-            f"{os.path.join(scan.place.path, name)}: its key would take {len(key)} bytes, and "
-            f"LMDB takes {LONGEST_KEY} at most; use a layout with a shorter key"
-        )
-    scan.patches.append(Patch(key, scan.place, key if raw == key else raw))
+        problem = "the name is not valid UTF-8, so it cannot be a key"
+    if problem:
+        path = os.path.join(source.root, os.fsdecode(scan.place.path).lstrip("/"), name)
+        # Unprintable names are quoted.
+        raise SourceError(f"{path if path.isprintable() else repr(path)}: {problem}")
+    scan.patches.append(Patch(key, scan.place, len(key) - len(raw) if key.endswith(raw) else raw))
     return True
 
 
-def _tail(path: str, source: Source, name: str) -> str:
-    """Return what the layout's expression is matched with: the last components."""
-    depth = source.layout.depth
-    if depth == 1:
-        return name
-    parts = os.path.relpath(path, source.root).split(os.sep)
-    return "/".join([*(part for part in parts[1 - depth :] if part != "."), name])
+def _key_problem(key: bytes) -> str | None:
+    if not key:
+        return "its key would be empty; use a layout whose key has {name}"
+    if len(key) > LONGEST_KEY:
+        return (
+            f"its key would take {len(key)} bytes, and LMDB takes {LONGEST_KEY} at most; use a "
+            "layout with a shorter key"
+        )
+    return None
+
+
+def _prefix(layout: Layout, path: str) -> str:
+    """Return what comes before the name in what the layout's expression is matched with."""
+    if layout.depth == 1 or not path:
+        return ""
+    return "/".join(path[1:].split("/")[1 - layout.depth :]) + "/"
 
 
 def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
@@ -240,12 +262,17 @@ def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
     return variant
 
 
-def _is_foreign(plan: Plan, source: Source, scan: _Scan) -> bool:
+def _is_foreign(source: Source, scan: _Scan) -> bool:
     """Tell whether directories only look like patches: all of those in a directory."""
     if source.layout.of_files or not scan.patches:
         return False
     return all(
-        is_of_another(source.layout, source.root, plan.locate(patch)) for patch in scan.patches
+        is_of_another(
+            source.layout,
+            source.root,
+            os.fsdecode(scan.place.path + b"/" + patch.name).lstrip("/"),
+        )
+        for patch in scan.patches
     )
 
 

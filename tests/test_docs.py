@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from rs_tensor_encoder.cli.datasets import families, take_sources
 from rs_tensor_encoder.cli.layouts import tensors
 from rs_tensor_encoder.layout import builtin
 from rs_tensor_encoder.templates import shorten
+from test_guess import write
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -30,6 +32,13 @@ def test_every_block_runs_in_order(made_up, tmp_path):
         "HYSPECNET": made_up.hyspecnet,
     }.items():
         (tmp_path / name).symlink_to(root)
+    for kind in ("forest", "urban"):
+        for number in range(3):
+            path = tmp_path / "DATASET" / kind / f"{kind}_{number:03d}.v1.tif"
+            write(path, 4)
+            write(path.with_suffix(".mask.tif"), dtype="uint8")
+    ((_, layout),) = blocks("toml")
+    (tmp_path / "my.toml").write_text(layout)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = 0
     for kind, text in blocks("bash", "python"):
@@ -46,7 +55,18 @@ def test_every_block_runs_in_order(made_up, tmp_path):
         for said in re.findall(r"print\(.*\)  # (.*)", text):
             assert done.stdout.strip() == said
         ran += 1
-    assert ran >= 7
+    assert ran >= 9
+    with lmdb.open(str(tmp_path / "encoded-dataset"), readonly=True, lock=False) as env:
+        assert env.stat()["entries"] == 6
+
+
+def test_keys_of_layouts_are_all_described():
+    from rs_tensor_encoder import entries, layout
+
+    text = README.partition("| in a layout |")[2].partition("\n\n")[0]
+    for key in (*layout._REQUIRED, *layout._OPTIONAL, *entries._EXPECTED):
+        assert f"`{key}`" in text
+        assert key in layout.__doc__
 
 
 def test_installing_is_described_as_the_makefile_does_it():

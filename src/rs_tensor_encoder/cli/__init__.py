@@ -55,7 +55,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     epilog="""
 \b
 Examples:
-  rs-tensor-encoder --bigearthnet-s1-root S1 --bigearthnet-s2-root S2 Encoded-BigEarthNet
+  rs-tensor-encoder --bigearthnet-s1-root S1 --bigearthnet-s2-root S2 \\
+      Encoded-BigEarthNet
   rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet
   rs-tensor-encoder encode --help
 """,

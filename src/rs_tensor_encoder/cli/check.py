@@ -25,7 +25,7 @@ _LISTED = 20
 \b
 Examples:
   rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet
-  rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet --sample 1000 --seed 7
+  rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet --sample 9
 """,
 )
 @source_options

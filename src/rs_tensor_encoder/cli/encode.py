@@ -27,9 +27,12 @@ _LISTED = 10
     epilog="""
 \b
 Examples:
-  rs-tensor-encoder --bigearthnet-s1-root S1 --bigearthnet-s2-root S2 Encoded-BigEarthNet
+  rs-tensor-encoder --bigearthnet-s1-root S1 --bigearthnet-s2-root S2 \\
+      Encoded-BigEarthNet
   rs-tensor-encoder --hyspecnet HYSPECNET encoded-hyspecnet
   rs-tensor-encoder encode --hyspecnet HYSPECNET encoded-hyspecnet --dry-run
+  rs-tensor-encoder --major-tom-s2-l2a S2L2A --with cloud-mask encoded
+  rs-tensor-encoder --layout my.toml DATASET encoded-dataset
 """,
 )
 @source_options

@@ -1,14 +1,22 @@
 """The verb ``layouts``."""
 
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import families, short_title
-from rs_tensor_encoder.layout import Layout, builtin, text_of
+from rs_tensor_encoder.cli.options import clean_directory, counted
+from rs_tensor_encoder.layout import Layout, builtin, read, text_of
 from rs_tensor_encoder.templates import shorten
+
+if TYPE_CHECKING:
+    from rs_tensor_encoder.trial import Trial
+
+# Problems, and kinds of files that nothing matched, listed before the rest is only counted.
+_LISTED = 10
 
 
 @click.command(
@@ -19,17 +27,42 @@ from rs_tensor_encoder.templates import shorten
 Examples:
   rs-tensor-encoder layouts
   rs-tensor-encoder layouts eurosat-ms > my.toml
+  rs-tensor-encoder layouts --guess DATASET > my.toml
+  rs-tensor-encoder layouts --try my.toml DATASET
+  rs-tensor-encoder --layout my.toml DATASET encoded-dataset
 """,
 )
 @click.argument("name", required=False)
+@click.option(
+    "--try",
+    "attempt",
+    nargs=2,
+    type=click.Path(readable=False),
+    metavar="FILE ROOT",
+    help="Show what a layout finds below ROOT, and what not; FILE may be a NAME, too.",
+)
+@click.option(
+    "--guess",
+    type=click.Path(readable=False),
+    metavar="ROOT",
+    help="Look at a dataset and print a layout for it, to be edited.",
+)
 @options.json_option
-def command(name: str | None, as_json: bool) -> int:
+def command(
+    name: str | None, attempt: tuple[str, str] | None, guess: str | None, as_json: bool
+) -> int:
     """List the layouts that come with the tool, or print the one called NAME.
 
-    A layout is a TOML file that says what a dataset looks like on disk. The
-    one printed is one to start from for a dataset of your own, which is then
-    encoded with --layout FILE ROOT.
+    A layout is a TOML file that says what a dataset looks like on disk. For a
+    dataset that is not in the list, print one that is similar or have one
+    guessed, edit it, try it, and encode with --layout FILE ROOT.
     """
+    if sum(value is not None for value in (name, attempt, guess)) > 1:
+        raise click.UsageError("Give a NAME, or --try, or --guess: one of them.")
+    if attempt is not None:
+        return _try(attempt[0], clean_directory(attempt[1], "--try"), as_json=as_json)
+    if guess is not None:
+        return _guess(clean_directory(guess, "--guess"), as_json=as_json)
     if name is not None:
         layout = _find(name)
         click.echo(f"{json.dumps(_as_object(layout))}\n" if as_json else text_of(name), nl=False)
@@ -81,6 +114,94 @@ def tensors(layout: Layout) -> list[tuple[list[str], str, str]]:
         else:
             rows.append((list(file.bands), kind, file.on))
     return rows
+
+
+def _try(file: str, root: str, *, as_json: bool) -> int:
+    from rs_tensor_encoder.trial import attempt
+
+    known = [layout for layout in builtin() if layout.name == file]
+    layout = known[0] if known and not os.path.exists(file) else read(file)
+    trial = attempt(layout, root)
+    code = 1 if trial.problems else 0
+    if as_json:
+        click.echo(json.dumps({**_trial_as_object(trial), "exit_code": code}))
+        return code
+    click.echo(f"{root}: {counted(trial.patches, 'patch')} of {layout.title}")
+    for patch in trial.shown:
+        click.echo(f"key {patch.key}")
+        for found in patch.files:
+            bands = shorten(found.bands)
+            looks = f"{found.looks}: {bands}" if found.looks else bands
+            asked = f" (--with {found.request})" if found.request else ""
+            click.echo(f"  {found.path}: {found.problem or looks}{asked}")
+    if trial.patches > len(trial.shown):
+        click.echo(f"... and {counted(trial.patches - len(trial.shown), 'patch')} more")
+    for note in trial.notes:
+        click.echo(f"Note: {note}", err=True)
+    for problem in trial.problems[:_LISTED]:
+        click.echo(f"Would fail: {problem}", err=True)
+    if trial.problems:
+        click.echo(
+            f"{counted(len(trial.problems), 'file')} of the "
+            f"{counted(trial.looked_into, 'patch')} that were looked into would fail",
+            err=True,
+        )
+    _say_unmatched(trial)
+    return code
+
+
+def _say_unmatched(trial: "Trial") -> None:
+    total = sum(count for _, count in trial.unmatched)
+    part = "" if trial.whole else " among those that were looked at"
+    if not total:
+        click.echo(f"No file is left over{part}.")
+        return
+    click.echo(f"{counted(total, 'file')} left over{part}, which no patch has:")
+    for example, count in trial.unmatched[:_LISTED]:
+        click.echo(f"  {example}" + (f" and {count - 1:,} like it" if count > 1 else ""))
+    if len(trial.unmatched) > _LISTED:
+        click.echo(f"  ... and {len(trial.unmatched) - _LISTED:,} other kinds of names")
+
+
+def _trial_as_object(trial: "Trial") -> dict[str, Any]:
+    return {
+        "layout": trial.layout.name,
+        "root": trial.root,
+        "patches": trial.patches,
+        "shown": [
+            {
+                "key": patch.key,
+                "path": patch.path,
+                "files": [
+                    {
+                        "path": found.path,
+                        "bands": list(found.bands),
+                        "with": found.request or None,
+                        "dtype": found.looks.dtype if found.looks else None,
+                        "shape": [found.looks.rows, found.looks.columns] if found.looks else None,
+                        "problem": found.problem,
+                    }
+                    for found in patch.files
+                ],
+            }
+            for patch in trial.shown
+        ],
+        "looked_into": trial.looked_into,
+        "problems": trial.problems,
+        "left_over": [{"example": path, "files": count} for path, count in trial.unmatched],
+        "all_looked_at": trial.whole,
+        "notes": trial.notes,
+    }
+
+
+def _guess(root: str, *, as_json: bool) -> int:
+    from rs_tensor_encoder.guess import guess
+
+    text, remarks = guess(root)
+    click.echo(json.dumps({"layout": text, "remarks": remarks}) if as_json else text.rstrip())
+    for remark in remarks:
+        click.echo(f"Note: {remark}", err=True)
+    return 0
 
 
 def _as_object(layout: Layout) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""What a layout would find in a tree, patch by patch, and what nothing matched."""
+
+import os
+from dataclasses import dataclass, field
+
+from rs_tensor_encoder.entries import EXTENSIONS
+from rs_tensor_encoder.layout import File, Layout
+from rs_tensor_encoder.looks import Looks, look_into
+from rs_tensor_encoder.sources import Patch, Plan, Source, discover
+from rs_tensor_encoder.survey import kinds, look
+
+# Patches that are looked into for what is wrong with them, from all parts of the plan.
+_PROBES = 64
+
+# Entries of the tree that are looked at for files that nothing matched.
+_BUDGET = 200_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of a patch: its path below the root, its bands, what it looks like, or why not.
+
+    ``request`` is what must be asked for to have it read, or "".
+    """
+
+    path: str
+    bands: tuple[str, ...]
+    request: str
+    looks: Looks | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A patch: its key, its path below the root, its files."""
+
+    key: str
+    path: str
+    files: list[Found]
+
+
+@dataclass
+class Trial:
+    """What a layout finds in a tree.
+
+    ``problems`` is about patches from all parts of the tree, ``looked_into`` of
+    them; ``unmatched`` lists a file of each kind that no patch has, and how
+    many are like it, among those seen: all of them if ``whole``.
+    """
+
+    layout: Layout
+    root: str
+    patches: int
+    shown: list[Shown]
+    looked_into: int
+    problems: list[str]
+    unmatched: list[tuple[str, int]]
+    whole: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
+    """Find what a layout finds.
+
+    Parameters
+    ----------
+    layout : Layout
+        All of its files are looked for, also those that are read on request.
+    root : str
+        Where to look.
+    most : int
+        Patches to show.
+
+    Raises
+    ------
+    SourceError
+        If there is nothing, or the patches cannot all be encoded into one database.
+    """
+    layout = layout.asking(layout.requests)
+    plan = discover([Source(layout, root)])
+    probes = plan.patches[:: max(1, len(plan.patches) // _PROBES)][:_PROBES]
+    problems = [
+        f"{found.path}: {found.problem}" + (f" (--with {found.request})" if found.request else "")
+        for patch in probes
+        for found in _show(plan, patch, root).files
+        if found.problem
+    ]
+    survey = look(root, _BUDGET)
+    return Trial(
+        layout=layout,
+        root=root,
+        patches=len(plan.patches),
+        shown=[_show(plan, patch, root) for patch in plan.patches[:most]],
+        looked_into=len(probes),
+        problems=problems,
+        unmatched=kinds(_unmatched(plan, survey.files, root)),
+        whole=survey.whole,
+        notes=plan.notes,
+    )
+
+
+def _show(plan: Plan, patch: Patch, root: str) -> Shown:
+    format_, _, _ = plan.files(patch)
+    files = [
+        _look_at(path, file, root)
+        for path, file in zip(_paths(plan, patch), plan.formats[format_], strict=True)
+    ]
+    return Shown(patch.key.decode(), os.path.relpath(plan.locate(patch), root), files)
+
+
+def _look_at(base: str, file: File, root: str) -> Found:
+    path = next((x for x in (base + y for y in EXTENSIONS) if os.path.exists(x)), None)
+    if path is None:
+        path = os.path.relpath(base + EXTENSIONS[0], root)
+        return Found(path, file.bands, file.on, None, "there is no such file")
+    below = os.path.relpath(path, root)
+    try:
+        looks = look_into(path)
+    except ValueError as error:
+        return Found(below, file.bands, file.on, None, str(error))
+    if looks.bands != len(file.bands):
+        reason = f"the file has {looks.bands} bands, not {len(file.bands)}"
+        return Found(below, file.bands, file.on, looks, reason)
+    return Found(below, file.bands, file.on, looks)
+
+
+def _paths(plan: Plan, patch: Patch) -> list[str]:
+    """Paths of a patch's files, without extension."""
+    _, directory, names = plan.files(patch)
+    place = os.fsdecode(directory)
+    return [
+        os.path.normpath(os.path.join(place, name)) for name in os.fsdecode(names).split("\0")[:-1]
+    ]
+
+
+def _unmatched(plan: Plan, files: list[str], root: str) -> list[str]:
+    """Those of a tree's files that no patch has, in order."""
+    seen = {os.path.normpath(os.path.join(root, path)): path for path in files}
+    here = {os.path.dirname(path) for path in seen}
+    layout = plan.sources[0].layout
+    elsewhere = any("/" in file.path for file in layout.files)
+    for patch in plan.patches:
+        directory = os.path.normpath(os.fsdecode(plan.files(patch).directory))
+        # Of large trees only a part was seen.
+        if elsewhere or directory in here:
+            for base in _paths(plan, patch):
+                for extension in EXTENSIONS:
+                    seen.pop(base + extension, None)
+    return list(seen.values())

@@ -30,6 +30,7 @@ BELOW = {
         "looks",
         "patterns",
         "recognise",
+        "schemes",
         "survey",
         "templates",
     },

@@ -89,6 +89,14 @@ def test_trying_shows_keys_files_bands_and_shapes(run, layouts, tmp_path):
     ]
 
 
+def test_what_is_read_on_request_only_may_be_lacking(run, layouts, tmp_path):
+    grow(layouts["hls-burn-scars"], tmp_path, without=(1,))
+    outcome = run("layouts", "--try", "hls-burn-scars", tmp_path)
+    assert outcome.code == 0
+    assert outcome.err.startswith("Would fail if asked for: training/subsetted_")
+    assert outcome.err.endswith(".mask.tif: there is no such file (--with mask)\n")
+
+
 def test_trying_as_json(run, layouts, tmp_path):
     layout = layouts["eurosat-ms"]
     for number in range(9):

@@ -198,6 +198,48 @@ def test_nothing_to_guess_from(run, tmp_path):
         guess(str(tmp_path / "a" / "x.png"))
 
 
+def test_files_that_cannot_be_encoded(tmp_path):
+    tifffile.imwrite(tmp_path / "a_1.tif", np.zeros((9, 9), np.complex64))
+    _, text, _ = proposed(tmp_path)
+    assert '# dtype = "complex64": such files cannot be encoded' in text
+
+
+def test_files_of_a_group_that_differ(tmp_path):
+    for number in range(4):
+        write(tmp_path / f"a_{number}.tif", 1 + number % 2)
+    _, text, _ = proposed(tmp_path)
+    assert "a_0.tif; not all have as many bands: 1, 2" in text
+
+
+def test_bands_that_have_the_same_names(tmp_path):
+    """Three ways to be called B1 in one patch: each tensor gets a name of its own."""
+    for number in range(3):
+        place = tmp_path / f"p{number}"
+        write(place / "B1.tif")
+        write(place / "B2.tif")
+        write(place / f"p{number}_B1.tif")
+        write(place / f"p{number}_B2.tif", shape=(5, 5))
+        write(place / "rgb.tif", 3)
+    layout, _, _ = proposed(tmp_path)
+    assert len(set(layout.bands)) == 7
+    trial = attempt(layout, str(tmp_path))
+    assert (trial.patches, trial.problems, trial.unmatched) == (3, [], [])
+
+
+def test_names_that_are_no_text(run, tmp_path):
+    write(tmp_path / "a_1.tif")
+    write(tmp_path / "x\udcff.tif")
+    (tmp_path / "new\nline.txt").touch()
+    outcome = run("layouts", "--guess", tmp_path)
+    assert outcome.code == 0
+    assert "\udcff" not in outcome.out
+    (tmp_path / "my.toml").write_text(outcome.out)
+    outcome = run("layouts", "--try", tmp_path / "my.toml", tmp_path)
+    assert outcome.code == 0
+    assert "x\\udcff.tif" in outcome.out
+    assert "new\\nline.txt" in outcome.out
+
+
 PLAIN = st.text("aB1.é_- '\"\\{}()[]*+", min_size=1, max_size=8)
 
 

@@ -146,6 +146,22 @@ def test_a_layout_that_is_not_valid(run, tree):
     )
 
 
+def test_files_with_another_number_of_bands(run, tree):
+    (tree / "own.toml").write_text(OWN.replace('"Red", "NIR"', '"Red"'))
+    outcome = run("--layout", tree / "own.toml", tree / "tree", tree / "out")
+    assert outcome.code == 3
+    assert f"no patches of own found (given as --layout {tree / 'own.toml'})" in outcome.err
+    assert "the file has 4 bands, not 3" in outcome.err
+    # One patch that has the bands is enough to begin, and the others are failures.
+    path = tree / "tree" / "urban" / "urban_001.v1.0.tif"
+    tifffile.imwrite(
+        path, np.zeros((3, 9, 9), np.uint8), photometric="minisblack", planarconfig="separate"
+    )
+    outcome = run("--layout", tree / "own.toml", tree / "tree", tree / "out", "-q")
+    assert outcome.code == 1
+    assert "11 of 12 patches failed" in outcome.out
+
+
 def test_optional_files_of_a_known_dataset(run, layouts, tmp_path):
     layout = layouts["sen1floods11-weak"]
     path, key = PATCHES[layout.name]

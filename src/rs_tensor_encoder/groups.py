@@ -181,7 +181,16 @@ def _bases(root: str, tiffs: Sequence[str]) -> dict[str, str]:
             ending = text[len(base) :]
             endings.setdefault((directory, _numberless(ending)), set()).add(ending)
     numbered = {key for key, found in endings.items() if len(found) > 1}
+    # One file of each kind is looked into: there may be many.
+    known: dict[str, int] = {}
     common: Counter[str] = Counter()
+
+    def number(path: str) -> int:
+        kind = _numberless(path)
+        if kind not in known:
+            known[kind] = bands(root, path)
+        return known[kind]
+
     for path, bases in possible.items():
         directory, name = os.path.split(path)
         text = stem(name) or name
@@ -189,7 +198,7 @@ def _bases(root: str, tiffs: Sequence[str]) -> dict[str, str]:
             base
             for base in bases[1:]
             if (directory, _numberless(text[len(base) :])) not in numbered
-            or (_BAND.fullmatch(text[len(base) :]) and bands(root, path) == 1)
+            or (_BAND.fullmatch(text[len(base) :]) and number(path) == 1)
         ]
         common.update(bases)
     # The longest of those that the most files have.

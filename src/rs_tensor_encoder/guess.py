@@ -4,20 +4,25 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from rs_tensor_encoder.entries import stem
+from rs_tensor_encoder.entries import DTYPES, stem
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.groups import Group, by_directory, by_file
 from rs_tensor_encoder.looks import Looks, look_into
 from rs_tensor_encoder.patterns import generalise, quote
 from rs_tensor_encoder.recognise import datasets, describe
+from rs_tensor_encoder.schemes import some
 from rs_tensor_encoder.survey import listed, look
 from rs_tensor_encoder.templates import expand
 
 # Entries of the tree, and files of each group, that are looked at.
 _BUDGET = 50_000
 _FILES = 8
+
+# Bands of a file that is no picture of land.
+_MOST_BANDS = 10_000
 
 # Share of the patches that lack a file before it is taken for an optional one.
 _FEW = 0.1
@@ -62,7 +67,8 @@ def guess(root: str) -> tuple[str, list[str]]:
         problem = "is not a directory" if os.path.exists(root) else "does not exist"
         raise SourceError(f"{root}: {problem}")
     survey = look(root, _BUDGET)
-    tiffs = [path for path in survey.files if stem(path) is not None]
+    # Names that are no text could not be written down.
+    tiffs = [path for path in survey.files if stem(path) is not None and path.isprintable()]
     if not tiffs:
         raise SourceError(f"{root}: nothing to guess from. {describe(root)}")
     remarks = [
@@ -101,7 +107,7 @@ def _entries(root: str, groups: Sequence[Group], patches: int) -> list[_Entry]:
     described = [(group, *_looks(root, group)) for group in groups]
     # What is read always comes first, and of that what has the most bands.
     described.sort(key=lambda item: (_request(item[0]) != "", -(item[1].bands if item[1] else 0)))
-    for index, (group, looks, sizes) in enumerate(described):
+    for index, (group, looks, sizes, warning) in enumerate(described):
         # Something must be read always.
         request = _request(group) if index else ""
         example = min(group.files)
@@ -111,12 +117,12 @@ def _entries(root: str, groups: Sequence[Group], patches: int) -> list[_Entry]:
             continue
         path, bands = group.path, [group.label or "B1"]
         if looks.bands > 1:
-            path, bands = group.path, list(looks.names) or [f"B{{1..{looks.bands}}}"]
+            bands = _names(looks) or [f"B{{1..{looks.bands}}}"]
         elif group.prefix is not None and not request:
             path = f"{group.prefix}{{band}}.tif"
         missing = patches - len(group.files)
         kind = (path, looks.dtype, frozenset(sizes), missing) if "{band}" in path else path
-        remark = f"for example {example}"
+        remark = f"for example {example}{warning}"
         entry = entries.setdefault(kind, _Entry(path, [], looks, sizes, request, remark))
         entry.bands += bands
         entry.label = group.label
@@ -125,6 +131,12 @@ def _entries(root: str, groups: Sequence[Group], patches: int) -> list[_Entry]:
             # A few that lack it may be broken, which should be noticed.
             entry.optional = bool(request) or missing > _FEW * patches
     return _different(list(entries.values()))
+
+
+def _names(looks: Looks) -> list[str]:
+    """What a file calls its bands, if a layout can say it, too."""
+    usable = all(name.isprintable() and not re.search(r"[{}]|^__", name) for name in looks.names)
+    return list(looks.names) if usable else []
 
 
 def _request(group: Group) -> str:
@@ -137,35 +149,45 @@ def _request(group: Group) -> str:
 def _different(entries: list[_Entry]) -> list[_Entry]:
     """Give bands names of their own: files that name their bands keep them, others do not."""
     seen: set[str] = set()
+    found: list[_Entry] = []
     for entry in sorted(entries, key=lambda entry: "{band}" not in entry.path):
-        names = {name for band in entry.bands for name in expand(band)}
-        before = ""
-        number = 1
-        while seen & {before + name for name in names}:
-            before = f"{entry.label or 'file'}{number if number > 1 else ''}_"
-            number += 1
-        if before and "{band}" in entry.path:
-            # The name of the file must stay; it has its band in it.
-            entry.path = entry.path.replace("{band}", entry.bands[0])
-            entry.bands = entry.bands[:1]
-        entry.bands = [before + band for band in entry.bands]
-        seen |= {before + name for name in names}
-    return entries
-
-
-def _looks(root: str, group: Group) -> tuple[Looks | None, set[tuple[int, int]]]:
-    """What the first readable file of a group looks like, and the sizes of some more."""
-    first: Looks | None = None
-    sizes = set()
-    files = sorted(group.files)
-    for path in files[:: max(1, len(files) // _FILES)][:_FILES]:
-        try:
-            looks = look_into(os.path.join(root, path))
-        except ValueError:
+        if "{band}" not in entry.path or not seen & set(entry.bands):
+            found.append(entry)
+            _rename(entry, seen)
             continue
-        first = first or looks
-        sizes.add((looks.rows, looks.columns))
-    return first, sizes
+        # The name of the file must stay, and has its band in it.
+        for band in entry.bands:
+            found.append(replace(entry, path=entry.path.replace("{band}", band), bands=[band]))
+            _rename(found[-1], seen)
+    order = {id(entry): index for index, entry in enumerate(entries)}
+    return sorted(found, key=lambda entry: order.get(id(entry), len(order)))
+
+
+def _rename(entry: _Entry, seen: set[str]) -> None:
+    """Put something before the bands of an entry if others have the same names."""
+    names = {name for band in entry.bands for name in expand(band)}
+    before = ""
+    number = 1
+    while seen & {before + name for name in names}:
+        before = f"{entry.label or 'file'}{number if number > 1 else ''}_"
+        number += 1
+    entry.bands = [before + band for band in entry.bands]
+    seen |= {before + name for name in names}
+
+
+def _looks(root: str, group: Group) -> tuple[Looks | None, set[tuple[int, int]], str]:
+    """What the first readable file of a group looks like, the sizes of some, and a warning."""
+    found = []
+    for path in some(sorted(group.files), _FILES)[:_FILES]:
+        with suppress(ValueError):
+            found.append(look_into(os.path.join(root, path)))
+    found = [looks for looks in found if looks.bands < _MOST_BANDS]
+    if not found:
+        return None, set(), ""
+    sizes = {(looks.rows, looks.columns) for looks in found}
+    numbers = sorted({looks.bands for looks in found})
+    warning = f"; not all have as many bands: {', '.join(map(str, numbers))}"
+    return found[0], sizes, warning if len(numbers) > 1 else ""
 
 
 def _path_and_key(
@@ -223,7 +245,9 @@ def _written(entry: _Entry) -> list[str]:
         f"bands = {json.dumps(entry.bands, ensure_ascii=False)}",
     ]
     if entry.looks is not None:
-        lines.append(f"dtype = {_quoted(entry.looks.dtype)}")
+        known = entry.looks.dtype in DTYPES
+        line = f"dtype = {_quoted(entry.looks.dtype)}"
+        lines.append(line if known else f"# {line}: such files cannot be encoded")
         if len(entry.sizes) == 1:
             lines.append(f"shape = [{entry.looks.rows}, {entry.looks.columns}]")
         else:

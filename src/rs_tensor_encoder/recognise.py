@@ -106,7 +106,8 @@ def datasets(survey: Survey) -> list[Layout]:
             )
             found[layout.name] += count
             if count and layout.name not in first:
-                first[layout.name] = os.path.join(survey.root, directory, min(files))
+                tiff = min(name for name in files if stem(name) is not None)
+                first[layout.name] = os.path.join(survey.root, directory, tiff)
     most = max(found.values(), default=0)
     best = [layout for layout in builtin() if most and found[layout.name] == most]
     return best if len(best) < 2 else [x for x in best if _fits(x, first[x.name])] or best

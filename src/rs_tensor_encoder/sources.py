@@ -219,7 +219,7 @@ def _add(scan: _Scan, source: Source, prefix: str, name: str) -> bool:
     raw = os.fsencode(name)
     try:
         key = source.layout.key.format_map(groups).encode()
-        problem = _key_problem(key)
+        problem = None if 0 < len(key) <= LONGEST_KEY else _key_problem(key)
     except UnicodeEncodeError:
         problem = "the name is not valid UTF-8, so it cannot be a key"
     if problem:
@@ -230,15 +230,13 @@ def _add(scan: _Scan, source: Source, prefix: str, name: str) -> bool:
     return True
 
 
-def _key_problem(key: bytes) -> str | None:
+def _key_problem(key: bytes) -> str:
     if not key:
         return "its key would be empty; use a layout whose key has {name}"
-    if len(key) > LONGEST_KEY:
-        return (
-            f"its key would take {len(key)} bytes, and LMDB takes {LONGEST_KEY} at most; use a "
-            "layout with a shorter key"
-        )
-    return None
+    return (
+        f"its key would take {len(key)} bytes, and LMDB takes {LONGEST_KEY} at most; use a layout "
+        "with a shorter key"
+    )
 
 
 def _prefix(layout: Layout, path: str) -> str:

@@ -78,7 +78,15 @@ def kinds(paths: Iterable[str]) -> list[tuple[str, int]]:
         kind = re.sub(r"\d+", "0", path)
         first, count = found.get(kind, (path, 0))
         found[kind] = (first, count + 1)
-    return sorted(found.values(), key=lambda item: -item[1])
+    ranked = sorted(found.values(), key=lambda item: -item[1])
+    return [(_printable(path), count) for path, count in ranked]
+
+
+def _printable(path: str) -> str:
+    """Write a path so that any terminal takes it."""
+    return "".join(
+        x if x.isprintable() else x.encode("unicode_escape").decode("ascii") for x in path
+    )
 
 
 def listed(paths: Iterable[str], most: int = 3) -> str:

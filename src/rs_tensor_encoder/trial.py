@@ -44,8 +44,9 @@ class Trial:
     """What a layout finds in a tree.
 
     ``problems`` is about patches from all parts of the tree, ``looked_into`` of
-    them; ``unmatched`` lists a file of each kind that no patch has, and how
-    many are like it, among those seen: all of them if ``whole``.
+    them, ``lacking`` about their files that are read on request only;
+    ``unmatched`` lists a file of each kind that no patch has, and how many are
+    like it, among those seen: all of them if ``whole``.
     """
 
     layout: Layout
@@ -54,6 +55,7 @@ class Trial:
     shown: list[Shown]
     looked_into: int
     problems: list[str]
+    lacking: list[str]
     unmatched: list[tuple[str, int]]
     whole: bool
     notes: list[str] = field(default_factory=list)
@@ -79,12 +81,7 @@ def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
     layout = layout.asking(layout.requests)
     plan = discover([Source(layout, root)])
     probes = plan.patches[:: max(1, len(plan.patches) // _PROBES)][:_PROBES]
-    problems = [
-        f"{found.path}: {found.problem}" + (f" (--with {found.request})" if found.request else "")
-        for patch in probes
-        for found in _show(plan, patch, root).files
-        if found.problem
-    ]
+    wrong = [x for patch in probes for x in _show(plan, patch, root).files if x.problem]
     survey = look(root, _BUDGET)
     return Trial(
         layout=layout,
@@ -92,7 +89,12 @@ def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
         patches=len(plan.patches),
         shown=[_show(plan, patch, root) for patch in plan.patches[:most]],
         looked_into=len(probes),
-        problems=problems,
+        problems=[f"{found.path}: {found.problem}" for found in wrong if not found.request],
+        lacking=[
+            f"{found.path}: {found.problem} (--with {found.request})"
+            for found in wrong
+            if found.request
+        ],
         unmatched=kinds(_unmatched(plan, survey.files, root)),
         whole=survey.whole,
         notes=plan.notes,

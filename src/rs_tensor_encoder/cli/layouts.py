@@ -138,6 +138,8 @@ def _try(file: str, root: str, *, as_json: bool) -> int:
         click.echo(f"... and {counted(trial.patches - len(trial.shown), 'patch')} more")
     for note in trial.notes:
         click.echo(f"Note: {note}", err=True)
+    for problem in trial.lacking[:_LISTED]:
+        click.echo(f"Would fail if asked for: {problem}", err=True)
     for problem in trial.problems[:_LISTED]:
         click.echo(f"Would fail: {problem}", err=True)
     if trial.problems:
@@ -188,6 +190,7 @@ def _trial_as_object(trial: "Trial") -> dict[str, Any]:
         ],
         "looked_into": trial.looked_into,
         "problems": trial.problems,
+        "lacking": trial.lacking,
         "left_over": [{"example": path, "files": count} for path, count in trial.unmatched],
         "all_looked_at": trial.whole,
         "notes": trial.notes,

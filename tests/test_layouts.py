@@ -123,15 +123,53 @@ def test_keys_of_real_names(plan_of, samples):
     ]
 
 
-def test_tensors_that_existing_readers_look_for(layouts):
-    assert layouts["eurosat-ms"].bands[-1] == "B08A"
-    assert set(layouts["ssl4eo-s12-s2-l1c"].bands) == {f"B{i}" for i in range(1, 13)} | {"B8A"}
-    assert "B10" not in layouts["ssl4eo-s12-s2-l2a"].bands
-    assert layouts["major-tom-s1-rtc"].bands == ("vv", "vh")
-    assert layouts["spectral-earth"].bands[-1] == "B202"
-    assert layouts["uc-merced"].bands == ("Red", "Green", "Blue")
-    assert layouts["hydro"].bands[8:10] == ("B8A", "B09")
-    assert len(layouts["hyspecnet"].bands) == 224
+L2A = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12"
+L1C = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12"
+L1C_SHORT = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12"
+
+# What the bands of multi-band files are, in file order; of others, which there are.
+BANDS = {
+    "eurosat-ms": "B01 B02 B03 B04 B05 B06 B07 B08 B09 B10 B11 B12 B08A",
+    "fields-of-the-world": "B04 B03 B02 B08",
+    "fmow-sentinel": L1C_SHORT,
+    "hls-burn-scars": "B02 B03 B04 B8A B11 B12",
+    "hydro": L2A,
+    "sen12ms-lc": "IGBP LCCS_LC LCCS_LU LCCS_SH",
+    "sen12ms-s1": "VV VH",
+    "sen12ms-s2": L1C,
+    "sen1floods11-hand": f"VV VH {L1C_SHORT}",
+    "sen1floods11-weak": f"VV VH {L1C_SHORT}",
+    "ssl4eo-l-etm-sr": "B1 B2 B3 B4 B5 B7",
+    "ssl4eo-l-etm-toa": "B1 B2 B3 B4 B5 B6_VCID_1 B6_VCID_2 B7 B8",
+    "ssl4eo-l-oli-sr": "B1 B2 B3 B4 B5 B6 B7",
+    "ssl4eo-l-oli-tirs-toa": "B1 B2 B3 B4 B5 B6 B7 B8 B9 B10 B11",
+    "ssl4eo-l-tm-toa": "B1 B2 B3 B4 B5 B6 B7",
+    "treesatai": "IR G B R VV VH VV/VH B02 B03 B04 B08 B05 B06 B07 B8A B11 B12 B01 B09",
+    "uc-merced": "Red Green Blue",
+}
+SETS = {
+    "bigearthnet-reference-maps": "Data",
+    "bigearthnet-s1": "VV VH",
+    "bigearthnet-s2": L2A,
+    "major-tom-dem": "DEM",
+    "major-tom-s1-rtc": "vv vh",
+    "major-tom-s2-l1c": L1C,
+    "major-tom-s2-l2a": L2A,
+    "seco": L1C_SHORT.replace(" B10", ""),
+    "ssl4eo-s12-s1": "VV VH",
+    "ssl4eo-s12-s2-l1c": L1C_SHORT,
+    "ssl4eo-s12-s2-l2a": L1C_SHORT.replace(" B10", ""),
+}
+
+
+def test_tensors_that_readers_look_for(layouts):
+    for name, bands in BANDS.items():
+        assert " ".join(layouts[name].bands) == bands, name
+    for name, bands in SETS.items():
+        assert set(layouts[name].bands) == set(bands.split()), name
+    assert layouts["hyspecnet"].bands == tuple(f"B{i}" for i in range(1, 225))
+    assert layouts["spectral-earth"].bands == tuple(f"B{i}" for i in range(1, 203))
+    assert len(BANDS) + len(SETS) + 2 == len(layouts)
 
 
 # ---- roots --------------------------------------------------------------------
@@ -174,6 +212,27 @@ def test_a_tree_of_another_dataset(name, layouts, run, tmp_path):
             assert f"no patches of {layout.title} found" in outcome.err
             assert other.option in outcome.err, (name, other.name, outcome)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("ssl4eo-s12-s2-l1c", "ssl4eo-s12-s2-l2a"), ("ssl4eo-s12-s2-l2a", "ssl4eo-s12-s2-l1c")],
+)
+def test_the_level_is_told_by_the_files(name, other, layouts, run, tmp_path):
+    """Given the directory itself, names are the same; L1C has all files of L2A, and one more."""
+    grow(layouts[other], tmp_path)
+    root = tmp_path.joinpath(*PATCHES[other][0].split("/")[:2])
+    outcome = run(layouts[name].option, root, tmp_path / "out")
+    assert outcome.code == 3
+    assert "1 directories have names like patches of" in outcome.err
+    assert f"It looks like {layouts[other].title} ({layouts[other].option})" in outcome.err
+    # What merely lacks a band is a broken patch of its own dataset.
+    grow(layouts[name], tmp_path / "own")
+    root = tmp_path.joinpath("own", *PATCHES[name][0].split("/")[:2])
+    next(root.rglob("B2.tif")).unlink()
+    outcome = run(layouts[name].option, root, tmp_path / "out", "-q")
+    assert outcome.code == 1
+    assert "B2.tif: there is no such file" in outcome.err
 
 
 # Same names, same files, other numbers of bands.

@@ -43,6 +43,7 @@
             ps.safetensors
             ps.tifffile
             ps.tqdm
+            ps.xxhash
           ];
           # The tests need pylibtiff, which nixpkgs lacks.
           doCheck = false;

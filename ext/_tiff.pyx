@@ -13,19 +13,21 @@ import os
 import sys
 
 from cpython.ref cimport PyObject
-from libc.errno cimport EINTR, ENOENT, errno
+from libc.errno cimport EINTR, ELOOP, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
 from posix.fcntl cimport O_RDONLY
+from posix.stat cimport fstatat, struct_stat
 from posix.unistd cimport close
 
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
-from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file
+from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file, stamp
 from image cimport DType, Image, read_image
 from libdeflate cimport LIBDEFLATE_VERSION_STRING
 from libtiff cimport TIFFCodec, TIFFGetConfiguredCODECs, TIFFGetVersion, _TIFFfree
+from link cimport PATH, follow
 from problem cimport Problem, fail, fail2
 from tags cimport Source
 
@@ -93,6 +95,7 @@ cdef struct Job:
     uint64_t start       # where the value begins in the batch
     uint64_t stop
     const Plan *plan     # of the value
+    uint64_t mark        # of the sizes of the files, and of the times of their change
 
 
 def keep_memory():
@@ -235,10 +238,14 @@ cdef class Encoder:
         Extensions that the files may have; the first that is there is read.
     limit : int
         Bytes of a file, and of its decoded pixels, beyond which it is refused.
+    roots : sequence of bytes
+        Real path of the source of each format: symbolic links to files are
+        followed inside it. Without it, none are.
     """
 
     cdef tuple formats
     cdef tuple extensions
+    cdef tuple roots
     cdef uint64_t limit
     cdef dict headers            # (format, shapes) -> Header
     cdef Plan **current          # the plan used last, per format
@@ -257,8 +264,10 @@ cdef class Encoder:
     cdef bint loaded             # the files of the patch at hand are in memory
     cdef bint busy               # a thread is encoding
     cdef char name[1024]         # of the file at hand
+    cdef char path[PATH]         # that a link leads to
+    cdef const char **root       # the roots, per format; NULL where links are not followed
 
-    def __cinit__(self, formats, extensions, limit=LIMIT):
+    def __cinit__(self, formats, extensions, limit=LIMIT, roots=()):
         cdef int i, f, most = 1
         self.formats = tuple(tuple(tuple(names) for names in files) for files in formats)
         self.extensions = tuple(extensions)
@@ -272,8 +281,17 @@ cdef class Encoder:
         self.current = <Plan **>calloc(n, sizeof(Plan *))
         self.files = <int *>calloc(n, sizeof(int))
         self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
-        if self.current == NULL or self.files == NULL or self.bands == NULL:
+        self.root = <const char **>calloc(n, sizeof(char *))
+        if (
+            self.current == NULL or self.files == NULL or self.bands == NULL
+            or self.root == NULL
+        ):
             raise MemoryError
+        self.roots = tuple(bytes(root) for root in roots)
+        if self.roots and len(self.roots) != n:
+            raise ValueError("a root for each format, or none at all")
+        for i, root in enumerate(self.roots):
+            self.root[i] = <bytes>root
         for i, files in enumerate(self.formats):
             self.files[i] = len(files)
             most = max(most, self.files[i])
@@ -305,6 +323,7 @@ cdef class Encoder:
             for i in range(self.n_formats):
                 free(self.bands[i])
         free(self.bands)
+        free(self.root)
         free(self.current)
         free(self.files)
         free(self.ending)
@@ -334,10 +353,11 @@ cdef class Encoder:
 
         Returns
         -------
-        results : list of (start, stop, header) or PatchError
+        results : list of (start, stop, header, mark) or PatchError
             One entry per patch, in order, up to the first that does not fit:
-            the slice of ``out`` that is its value and the value's header
-            (bytes; the same object for the same shapes), or why it failed.
+            the slice of ``out`` that is its value, the value's header (bytes;
+            the same object for the same shapes) and what `marks` says of the
+            files that were read, or why it failed.
         needed : int
             0 if all patches fitted; else the size in bytes that ``out`` must
             have for the first that did not.
@@ -392,6 +412,39 @@ cdef class Encoder:
             self.loaded = False
             free(jobs)
 
+    def marks(self, patches):
+        """Look at the files of patches without opening them.
+
+        Parameters
+        ----------
+        patches : sequence of (format, directory, names)
+            As for `encode`.
+
+        Returns
+        -------
+        list of int or PatchError
+            A number per patch that depends on the sizes of its files, the times
+            of their last change and their extensions: as long as it stays the
+            same, they have not changed. Or why a file cannot be looked at.
+        """
+        cdef Job job
+        cdef Problem problem
+        cdef bint failed
+        found = []
+        if self.busy:
+            raise RuntimeError("an encoder serves one thread; make one for each")
+        self.busy = True
+        try:
+            for patch in patches:
+                self.prepare(&job, patch)
+                problem.error = 0
+                with nogil:
+                    failed = self.look(&job, &problem)
+                found.append(self.failure(&job, &problem) if failed else job.mark)
+        finally:
+            self.busy = False
+        return found
+
     # ---- with the GIL -----------------------------------------------------
 
     cdef int prepare(self, Job *job, patch) except -1:
@@ -410,7 +463,7 @@ cdef class Encoder:
         return 0
 
     cdef result(self, const Job *job):
-        return job.start, job.stop, <object>job.plan.text
+        return job.start, job.stop, <object>job.plan.text, job.mark
 
     cdef failure(self, const Job *job, const Problem *problem):
         reason = problem.text.decode("utf-8", "replace")
@@ -458,20 +511,28 @@ cdef class Encoder:
         self.loaded = False
         return DONE if self.fill_value(job, out + start, problem) == 0 else FAILED
 
-    cdef int load(self, const Job *job, Problem *problem) noexcept nogil:
-        # Read all files of a patch and learn their images.
-        cdef int f, directory
-        cdef uint64_t at = 0
-        cdef const char *name = job.names
+    cdef int enter(self, Job *job, Problem *problem) noexcept nogil:
+        # Open the directory of a patch.
+        cdef int directory
         self.name[0] = 0
+        job.mark = 0
         directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         while directory < 0 and errno == EINTR:
             directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         if directory < 0:
             problem.error = errno
             return fail(problem, "cannot be opened")
+        return directory
+
+    cdef int load(self, Job *job, Problem *problem) noexcept nogil:
+        # Read all files of a patch and learn their images.
+        cdef int f, directory = self.enter(job, problem)
+        cdef uint64_t at = 0
+        cdef const char *name = job.names
+        if directory < 0:
+            return -1
         for f in range(self.files[job.format]):
-            if self.read_either(directory, name, f, at, problem):
+            if self.read_either(job, directory, name, f, at, problem):
                 close(directory)
                 return -1
             self.starts[f] = at
@@ -493,19 +554,57 @@ cdef class Encoder:
                 return self.blame(job, f)
         return 0
 
+    cdef int look(self, Job *job, Problem *problem) noexcept nogil:
+        # Stamp the mark of a patch as reading its files would.
+        cdef struct_stat status
+        cdef int _f, i, directory = self.enter(job, problem)
+        cdef const char *name = job.names
+        if directory < 0:
+            return -1
+        for _f in range(self.files[job.format]):
+            for i in range(self.n_endings):
+                self.set_name(name, i)
+                problem.error = 0
+                if fstatat(directory, self.name, &status, 0) == 0:
+                    stamp(&job.mark, &status)
+                    job.mark ^= <uint64_t>i
+                    break
+                problem.error = errno
+                if problem.error != ENOENT:
+                    break
+            if problem.error:
+                if problem.error == ENOENT:
+                    self.set_name(name, 0)
+                fail(problem, "cannot be looked at")
+                close(directory)
+                return -1
+            name += strlen(name) + 1
+        close(directory)
+        return 0
+
     cdef int read_either(
-        self, int directory, const char *name, int f, uint64_t at, Problem *problem
+        self, Job *job, int directory, const char *name, int f, uint64_t at, Problem *problem
     ) noexcept nogil:
         # Read the f-th file under the first of the extensions that is there: always
         # in the same order, so that it does not matter what was read before.
-        cdef int i
+        cdef int i, result
         for i in range(self.n_endings):
             problem.error = 0
             self.ending[f] = i
             self.set_name(name, i)
-            if read_file(
-                directory, self.name, self.limit, &self.input, at, &self.sizes[f], problem
-            ) == 0:
+            result = read_file(
+                directory, self.name, self.limit, &self.input, at, &self.sizes[f], &job.mark,
+                problem)
+            if result and problem.error == ELOOP:
+                problem.error = 0
+                result = follow(
+                    self.root[job.format], job.directory, self.name, self.path, problem)
+                if result == 0:
+                    result = read_file(
+                        AT_FDCWD, self.path, self.limit, &self.input, at, &self.sizes[f],
+                        &job.mark, problem)
+            if result == 0:
+                job.mark ^= <uint64_t>i
                 return 0
             if problem.error != ENOENT:
                 return -1

@@ -14,6 +14,7 @@ cdef extern from "<fcntl.h>" nogil:
     int AT_FDCWD
     int O_CLOEXEC
     int O_DIRECTORY
+    int O_NOFOLLOW
     int openat(int directory, const char *name, int flags)
 
 cdef struct Buffer:
@@ -35,17 +36,37 @@ cdef inline int ensure(Buffer *buffer, uint64_t size, Problem *problem) noexcept
     return 0
 
 
+cdef inline void stamp(uint64_t *mark, const struct_stat *status) noexcept nogil:
+    """Mix a file's size and time of change into the mark of its patch."""
+    cdef uint64_t parts[3]
+    cdef int i
+    parts[0] = <uint64_t>status.st_size
+    parts[1] = <uint64_t>status.st_mtim.tv_sec
+    parts[2] = <uint64_t>status.st_mtim.tv_nsec
+    for i in range(3):
+        mark[0] = (mark[0] ^ parts[i]) * <uint64_t>0x9E3779B97F4A7C15
+        mark[0] ^= mark[0] >> 29
+
+
+cdef inline bint same(const struct_stat *one, const struct_stat *other) noexcept nogil:
+    return (
+        one.st_size == other.st_size
+        and one.st_mtim.tv_sec == other.st_mtim.tv_sec
+        and one.st_mtim.tv_nsec == other.st_mtim.tv_nsec
+    )
+
+
 cdef inline int read_file(
     int directory, const char *name, uint64_t limit, Buffer *buffer, uint64_t at,
-    uint64_t *size, Problem *problem
+    uint64_t *size, uint64_t *mark, Problem *problem
 ) noexcept nogil:
-    """Append the file to what the buffer holds up to ``at``; 0, or -1."""
-    cdef struct_stat status
+    """Append the file to what the buffer holds up to ``at``, and stamp the mark; 0, or -1."""
+    cdef struct_stat status, after
     cdef int result
     # Without O_NONBLOCK, a pipe that bears the name of a TIFF would block for ever.
-    cdef int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    cdef int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
     while fd < 0 and errno == EINTR:
-        fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
     if fd < 0:
         problem.error = errno
         return fail(problem, "cannot be opened")
@@ -62,6 +83,10 @@ cdef inline int read_file(
         result = ensure(buffer, at + size[0], problem)
         if result == 0:
             result = read_all(fd, buffer.data + at, size[0], problem)
+        # What was written to meanwhile may be neither the old file nor the new one.
+        if result == 0 and (fstat(fd, &after) or not same(&status, &after)):
+            result = fail(problem, "the file changed while it was read")
+        stamp(mark, &status)
     close(fd)
     return result
 

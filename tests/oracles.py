@@ -1,5 +1,7 @@
 """What other implementations say: rasterio of pixels, safetensors of values, lmdb of files."""
 
+import hashlib
+import json
 import warnings
 
 import lmdb
@@ -49,3 +51,10 @@ def records(target):
     """All records of a database, read with the plain packages."""
     with lmdb.open(str(target), readonly=True, lock=False) as env, env.begin() as txn:
         return dict(txn.cursor())
+
+
+def signed(manifest):
+    """A manifest as text, with the checksum that it must have."""
+    data = {name: value for name, value in manifest.items() if name != "checksum"}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return json.dumps(data | {"checksum": hashlib.sha256(text.encode("ascii")).hexdigest()})

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 import tifffile
 
-from oracles import value_of
+from oracles import signed, value_of
 from rs_tensor_encoder.checker import check
 from rs_tensor_encoder.comparison import compare
 from rs_tensor_encoder.decoders import NAMES, DecoderError, decoder
@@ -215,7 +215,7 @@ def test_a_source_that_cannot_be_read_any_more(own_sample, plan_of, tmp_path):
 def test_a_partial_database(copy, tmp_path):
     plan, target = copy
     path = target / "rs-tensor-encoder.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"complete": False}))
+    path.write_text(signed(json.loads(path.read_text()) | {"complete": False}))
     assert "the database is partial" in str(only_difference(plan, target))
     target.rename(tmp_path / "other.partial")
     with pytest.raises(TargetError, match="is not complete"):

@@ -55,7 +55,7 @@ def test_a_key_twice_or_out_of_order_is_never_dropped_silently(tmp_path, keys):
         with pytest.raises(TargetError, match="were not added"):
             writer.append([(b"b", memoryview(b"y"))])
         assert list(writer.keys()) == [b"b"]
-        assert [bytes(value) for value in writer.values()] == [b"x"]
+        assert [bytes(value) for _, value in writer.records()] == [b"x"]
 
 
 def test_keys_may_come_late(tmp_path):

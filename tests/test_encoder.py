@@ -86,7 +86,7 @@ def test_real_samples(plan_of, samples, tmp_path):
 def test_what_a_target_is(bigearthnet, tmp_path):
     encode(bigearthnet, str(tmp_path / "out"))
     assert os.listdir(tmp_path) == ["out"]
-    names = ["data.mdb", "lock.mdb", "rs-tensor-encoder.json"]
+    names = ["data.mdb", "lock.mdb", "rs-tensor-encoder.digests", "rs-tensor-encoder.json"]
     assert sorted(os.listdir(tmp_path / "out")) == names
     manifest = Manifest.load(str(tmp_path / "out"))
     assert manifest.complete
@@ -101,7 +101,8 @@ def test_the_file_is_the_same_whatever_the_workers(bigearthnet, tmp_path):
     contents = set()
     for run, workers in enumerate([1, 2, 16, 1]):
         encode(bigearthnet, str(tmp_path / f"{run}"), workers=workers)
-        contents.add((tmp_path / f"{run}" / "data.mdb").read_bytes())
+        names = ("data.mdb", "rs-tensor-encoder.digests")
+        contents.add(tuple((tmp_path / f"{run}" / name).read_bytes() for name in names))
     assert len(contents) == 1
 
 
@@ -146,10 +147,10 @@ def test_a_partial_with_records_of_patches_that_are_gone_is_refused(bigearthnet,
 def test_after_a_power_loss_it_begins_anew_and_says_so(bigearthnet, tmp_path, monkeypatch):
     interrupted(bigearthnet, str(tmp_path / "out"), after=2)
     # Killed, not interrupted: the manifest still has the boot it was written in.
-    path = tmp_path / "out.partial" / "rs-tensor-encoder.json"
-    data = json.loads(path.read_text())
-    assert data["boot"] is None
-    path.write_text(json.dumps(data | {"boot": "another boot"}))
+    state = Manifest.load(str(tmp_path / "out.partial"))
+    assert state.boot is None
+    state.boot = "another boot"
+    state.save(str(tmp_path / "out.partial"))
     report = encode(bigearthnet, str(tmp_path / "out"))
     assert report.kept == 0
     assert report.complete
@@ -157,8 +158,9 @@ def test_after_a_power_loss_it_begins_anew_and_says_so(bigearthnet, tmp_path, mo
     # Where a system does not tell its boots apart, it is not trusted either.
     monkeypatch.setattr("rs_tensor_encoder.manifest.boot_id", lambda: "unknown")
     interrupted(bigearthnet, str(tmp_path / "two"), after=2)
-    path = tmp_path / "two.partial" / "rs-tensor-encoder.json"
-    path.write_text(json.dumps(data | {"boot": "unknown"}))
+    state = Manifest.load(str(tmp_path / "two.partial"))
+    state.boot = "unknown"
+    state.save(str(tmp_path / "two.partial"))
     assert encode(bigearthnet, str(tmp_path / "two")).kept == 0
 
 
@@ -239,8 +241,8 @@ def damage(sample):
 def test_bad_patches_do_not_stop_the_others(plan_of, own_sample, tmp_path):
     plan = plan_of(bigearthnet_s1=own_sample.sentinel_1, bigearthnet_s2=own_sample.sentinel_2)
     good = records_of(plan, tmp_path / "good")
-    copies = {path: path.read_bytes() for path in Path(own_sample.sentinel_2).rglob("*.tif")}
-    copies |= {path: path.read_bytes() for path in Path(own_sample.sentinel_1).rglob("*.tif")}
+    roots = Path(own_sample.sentinel_1), Path(own_sample.sentinel_2)
+    copies = {str(path): path.read_bytes() for root in roots for path in root.rglob("*.tif")}
     reasons = damage(own_sample)
     report = encode(plan, str(tmp_path / "out"))
     assert not report.complete
@@ -251,8 +253,8 @@ def test_bad_patches_do_not_stop_the_others(plan_of, own_sample, tmp_path):
     listed = json.loads((tmp_path / "out.partial" / "failures.json").read_text())
     assert [entry["patch"] for entry in listed] == [key for key, _ in report.failures]
     # Mended, the rerun does only what is missing.
-    for path, content in copies.items():
-        path.write_bytes(content)
+    for path in reasons:
+        Path(path).write_bytes(copies[path])
     again = encode(plan, str(tmp_path / "out"))
     assert again.complete
     assert again.encoded == 4

@@ -172,7 +172,7 @@ def test_types_may_change_from_patch_to_patch(tmp_path):
         strips(ramp(6, 7, dtype)).write(tmp_path / f"{index}.tif")
     files = [(0, bytes(tmp_path), f"{index}\0".encode()) for index in range(len(types))]
     results, _ = coder.encode(files, out)
-    for dtype, (start, stop, _) in zip(types, results, strict=True):
+    for dtype, (start, stop, *_) in zip(types, results, strict=True):
         assert out[start:stop].tobytes() == value_of({"A": ramp(6, 7, dtype)})
 
 

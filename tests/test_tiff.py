@@ -481,7 +481,7 @@ def test_shapes_may_change_from_patch_to_patch(tmp_path):
         files.append((0, bytes(tmp_path), f"a{h}-{w}\0b{h}-{w}\0".encode()))
     for _ in range(2):
         results, _ = encoder.encode(files, out)
-        for (h, w), (start, stop, header) in zip(shapes, results, strict=True):
+        for (h, w), (start, stop, header, _) in zip(shapes, results, strict=True):
             value = out[start:stop].tobytes()
             assert value == value_of({"A": ramp(h, w), "B": ramp(w, h, "f4")})
             assert value.startswith(header)

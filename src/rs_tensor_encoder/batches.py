@@ -31,8 +31,9 @@ _PROBED = 16 << 20
 # What the system says when it, not the file, is the reason.
 _TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 
-#: What becomes of a patch: its slice of the buffer and its header, or why it failed.
-Result = tuple[int, int, bytes] | PatchError
+#: What becomes of a patch: its slice of the buffer, its header and the mark of its
+#: files, or why it failed.
+Result = tuple[int, int, bytes, int] | PatchError
 
 
 @dataclass
@@ -126,7 +127,12 @@ def encode_batch(
 def new_encoder(plan: Plan) -> _tiff.Encoder:
     """Make an encoder for the patches of a plan; a thread needs one of its own."""
     formats = [[file.bands for file in files] for files in plan.formats]
-    return _tiff.Encoder(formats, EXTENSIONS)
+    roots = [
+        os.fsencode(os.path.realpath(source.root))
+        for source in plan.sources
+        for _ in source.layout.formats
+    ]
+    return _tiff.Encoder(formats, EXTENSIONS, roots=roots)
 
 
 def new_buffer() -> Any:

@@ -21,6 +21,9 @@ LOCK = "lock.mdb"
 _GROWTH = 1 << 30
 _PAGE = 4096
 
+# Records that are removed in one commit.
+_REMOVED = 1000
+
 Record = tuple[bytes, memoryview]
 
 
@@ -180,11 +183,11 @@ class Writer:
         with self._env.begin() as txn, txn.cursor() as cursor:
             yield from cursor.iternext(keys=True, values=False)
 
-    def values(self) -> Iterator[memoryview]:
-        """Values of all records, in the order of the keys; valid until the next one."""
+    def records(self) -> Iterator[Record]:
+        """All records, in the order of the keys; a value is valid until the next one."""
         with self._env.begin(buffers=True) as txn, txn.cursor() as cursor:
-            for value in cursor.iternext(keys=False, values=True):
-                yield memoryview(value)
+            for key, value in cursor:
+                yield bytes(key), memoryview(value)
 
     def count(self) -> int:
         """Return the number of records."""
@@ -230,6 +233,22 @@ class Writer:
                     f"added because their keys were there already or out of order (from "
                     f"{records[0][0].decode()} on)"
                 )
+
+    def remove(self, keys: Sequence[bytes]) -> None:
+        """Remove records and commit that.
+
+        Raises
+        ------
+        OutOfSpaceError, TargetError
+            If the database cannot be written.
+        """
+        try:
+            for at in range(0, len(keys), _REMOVED):
+                with self._env.begin(write=True) as txn:
+                    for key in keys[at : at + _REMOVED]:
+                        txn.delete(key)
+        except lmdb.Error as error:
+            raise self._translated(error, 0) from None
 
     def sync(self) -> None:
         """Force all that is committed to the disk."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 
@@ -25,8 +25,10 @@ from rs_tensor_encoder.batches import (
 )
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
-from rs_tensor_encoder.errors import EncoderError, PatchError, TargetError
-from rs_tensor_encoder.manifest import FAILURES, Manifest, header_of, tensor_table, write_json
+from rs_tensor_encoder.errors import EncoderError, PatchError
+from rs_tensor_encoder.journal import Journal, block
+from rs_tensor_encoder.kept import keep
+from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 
@@ -84,7 +86,8 @@ def encode(
     progress : callable, optional
         Called with patches and bytes of values done since the last call.
     kept : callable, optional
-        Called once, with what an earlier run had done, if there was one.
+        Called with patches and bytes of values that an earlier run had done,
+        as they are found to hold.
     stop : threading.Event, optional
         Set by others to end after the commit at hand.
 
@@ -111,13 +114,13 @@ def encode(
             report.notes.append(note)
         check_space(target, expected.size)
         state.save(partial)
-        with Writer(partial, expected.size) as writer:
-            pipeline = _Pipeline(plan, writer, expected, workers, report)
-            missing = pipeline.missing()
-            if kept is not None and report.kept:
-                kept(report.kept, report.bytes)
-            pipeline.run(missing, progress or _ignore, stop or threading.Event())
+        with Writer(partial, expected.size) as writer, Journal(partial) as journal:
+            stop = stop or threading.Event()
+            pipeline = _Pipeline(plan, writer, journal, expected, workers, report)
+            missing = pipeline.keep(kept or _ignore, stop)
+            pipeline.run(missing, progress or _ignore, stop)
             try:
+                journal.sync()
                 writer.sync()
             except EncoderError:
                 # The system says so once, and takes the pages for written: never trust them.
@@ -170,14 +173,29 @@ def _ignore(patches: int, size: int) -> None:
     pass
 
 
+class Done(NamedTuple):
+    """A batch that is done: its results, their buffer, and their entries in the journal."""
+
+    results: list[Result]
+    buffer: Any
+    entries: bytes
+
+
 class _Pipeline:
     """Batches through threads, in order, into the writer."""
 
     def __init__(
-        self, plan: Plan, writer: Writer, expected: Estimate, workers: int | None, report: Report
+        self,
+        plan: Plan,
+        writer: Writer,
+        journal: Journal,
+        expected: Estimate,
+        workers: int | None,
+        report: Report,
     ) -> None:
         self.plan = plan
         self.writer = writer
+        self.journal = journal
         self.lengths = expected.lengths
         self.crew = Crew(workers)
         self.report = report
@@ -192,8 +210,8 @@ class _Pipeline:
         """Encode patches until none is left or ``stop`` is set."""
         batches = cut(patches, self.lengths)
         batch = next(batches, None)
-        under_way: deque[tuple[Batch, Future[tuple[list[Result], Any]]]] = deque()
-        commit: list[tuple[Batch, list[Result], Any]] = []
+        under_way: deque[tuple[Batch, Future[Done]]] = deque()
+        commit: list[tuple[Batch, Done]] = []
         working = 0
         with ThreadPoolExecutor(self.crew.most, "encode") as pool:
             try:
@@ -211,7 +229,7 @@ class _Pipeline:
                     working -= 1
                     while under_way and under_way[0][1].done() and not stop.is_set():
                         ended, future = under_way.popleft()
-                        commit.append((ended, *future.result()))
+                        commit.append((ended, future.result()))
                         if ended.commits:
                             self._write(commit, progress)
                             commit.clear()
@@ -220,39 +238,18 @@ class _Pipeline:
                 for _, future in under_way:
                     future.cancel()
 
-    def missing(self) -> list[Patch]:
-        """Patches without a record; the records there are, are counted."""
-        patches = self.plan.patches
+    def keep(self, progress: Progress, stop: threading.Event) -> list[Patch]:
+        """Count the records that hold; return the patches without one."""
         if self.writer.count() == 0:
-            return patches
-        kept = set()
-        foreign = []
-        known = iter(patches)
-        patch = next(known, None)
-        for key in self.writer.keys():  # noqa: SIM118  not a dict
-            while patch is not None and patch.key < key:
-                patch = next(known, None)
-            if patch is None or patch.key != key:
-                foreign.append(key)
-            else:
-                kept.add(key)
-        if foreign:
-            raise TargetError(
-                f"{self.report.target}.partial: has {len(foreign)} records that the sources do not "
-                f"have any more, for example {foreign[0]!r}; use --restart to begin anew"
-            )
-        for value in self.writer.values():
-            header = header_of(value)
-            if header is None:
-                raise TargetError(
-                    f"{self.report.target}.partial: has a record that is no safetensors value; "
-                    "use --restart to begin anew"
-                )
-            self._count(header, len(value))
-        self.report.kept = len(kept)
-        return [patch for patch in patches if patch.key not in kept]
+            return self.plan.patches
+        kept = keep(self.plan, self.writer, self.journal, progress, stop)
+        self.headers += kept.headers
+        self.report.kept += kept.patches
+        self.report.bytes += kept.bytes
+        self.report.notes += kept.notes
+        return kept.missing
 
-    def _work(self, batch: Batch) -> tuple[list[Result], Any]:
+    def _work(self, batch: Batch) -> Done:
         """Read and decode a batch, in one of the threads."""
         local = self._local
         if not hasattr(local, "encoder"):
@@ -262,29 +259,30 @@ class _Pipeline:
         except Empty:
             buffer = new_buffer()
         files = [self.plan.files(patch) for patch in batch.patches]
-        return encode_batch(local.encoder, files, buffer)
+        results, buffer = encode_batch(local.encoder, files, buffer)
+        keys = (patch.key for patch in batch.patches)
+        return Done(results, buffer, block(keys, results, buffer))
 
-    def _write(self, commit: list[tuple[Batch, list[Result], Any]], progress: Progress) -> None:
+    def _write(self, commit: list[tuple[Batch, Done]], progress: Progress) -> None:
         """Write the batches of a commit, and give their buffers back."""
         records: list[Record] = []
         count = size = 0
-        for batch, results, buffer in commit:
-            view = memoryview(buffer)
-            for patch, result in zip(batch.patches, results, strict=True):
+        for batch, done in commit:
+            view = memoryview(done.buffer)
+            for patch, result in zip(batch.patches, done.results, strict=True):
                 if isinstance(result, PatchError):
                     self.report.failures.append((patch.key.decode(), result))
                     continue
-                start, stop, header = result
+                start, stop, header, _ = result
                 records.append((patch.key, view[start:stop]))
                 size += stop - start
-                self._count(header, stop - start)
+                self.headers[header] += 1
+                self.report.bytes += stop - start
             count += len(batch.patches)
+        # First, so that every record has its entry whatever happens.
+        self.journal.append(b"".join(done.entries for _, done in commit))
         self.writer.append(records)
         self.report.encoded += len(records)
-        for _, _, buffer in commit:
-            self._buffers.put(buffer)
+        for _, done in commit:
+            self._buffers.put(done.buffer)
         progress(count, size)
-
-    def _count(self, header: bytes, size: int) -> None:
-        self.headers[header] += 1
-        self.report.bytes += size

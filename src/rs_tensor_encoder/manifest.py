@@ -1,21 +1,24 @@
 """The sidecar of a database: what was encoded, from what, complete or not."""
 
+import hashlib
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from typing import Any, Self
 
 from rs_tensor_encoder import __version__
 from rs_tensor_encoder.errors import TargetError, writing_failed
 from rs_tensor_encoder.machine import boot_id
 from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.values import is_tensor
 
 NAME = "rs-tensor-encoder.json"
 FAILURES = "failures.json"
+
+_FORMAT = 2
 
 
 @dataclass
@@ -25,9 +28,14 @@ class Manifest:
     ``sources`` has a dict per source (layout, its digest, root, and what was
     asked for by ``--with``, if anything); ``tensors``
     one per name, type and shape (with the number of patches that have it);
-    ``left_out`` one per patch that ``--skip-failed`` finished without. ``boot``
-    is the boot of the machine during which an unfinished database was last
-    written, and None once all of it is known to be on the disk.
+    ``left_out`` one per patch that ``--skip-failed`` finished without.
+    ``digests`` is the digest of the whole of the file beside it that has the
+    digests of all records, once there is one. ``boot`` is the boot of the
+    machine during which an unfinished database was last written, and None once
+    all of it is known to be on the disk.
+
+    In the file, ``checksum`` stands behind all others: the SHA-256 of them as
+    JSON with sorted keys and without spaces, in ASCII.
     """
 
     sources: list[dict[str, str]]
@@ -38,8 +46,9 @@ class Manifest:
     tensors: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    digests: str | None = None
     version: str = __version__
-    format: int = 1
+    format: int = _FORMAT
 
     @classmethod
     def of(cls, sources: Sequence[Source]) -> Self:
@@ -64,7 +73,7 @@ class Manifest:
         Raises
         ------
         TargetError
-            If there is one that cannot be understood.
+            If there is one that cannot be understood, or that was edited.
         """
         path = os.path.join(directory, NAME)
         try:
@@ -74,8 +83,10 @@ class Manifest:
             return None
         except (ValueError, RecursionError, OSError) as error:
             raise TargetError(f"{path}: cannot be understood: {error}") from None
-        if not isinstance(data, dict) or data.get("format") != 1:
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
             raise TargetError(f"{path}: written by another version of rs-tensor-encoder")
+        if data.pop("checksum", None) != _checksum(data):
+            raise TargetError(f"{path}: torn or edited: its contents and its checksum differ")
         known = {field.name: field.type for field in fields(cls)}
         for name, value in data.items():
             if name not in known or not _is(value, known[name]):
@@ -90,7 +101,8 @@ class Manifest:
 
     def save(self, directory: str) -> None:
         """Write the manifest: whole or not at all, and on the disk."""
-        write_json(os.path.join(directory, NAME), asdict(self))
+        data = asdict(self)
+        write_json(os.path.join(directory, NAME), data | {"checksum": _checksum(data)})
 
 
 def name_source(source: dict[str, str]) -> str:
@@ -130,54 +142,22 @@ def _natural(item: tuple[tuple[str, str, tuple[int, ...]], int]) -> Any:
     return (parts, name, dtype, shape)
 
 
+def _checksum(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _is(value: Any, kind: Any) -> bool:
     """Tell whether a value of JSON is of the type that a field is annotated with."""
     if kind == list[dict[str, str]]:
         return isinstance(value, list) and all(_is(item, dict[str, str]) for item in value)
     if kind == list[dict[str, Any]]:
-        return isinstance(value, list) and all(_is_tensor(item) for item in value)
+        return isinstance(value, list) and all(is_tensor(item) for item in value)
     if kind == dict[str, str]:
         return isinstance(value, dict) and all(type(text) is str for text in value.values())
     if kind == str | None:
         return value is None or type(value) is str
     return type(value) is kind
-
-
-def _is_tensor(entry: Any) -> bool:
-    """Tell whether an entry of a manifest or a header names a type and a shape."""
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("dtype"), str)
-        and isinstance(entry.get("shape"), list)
-        and all(type(side) is int for side in entry["shape"])
-    )
-
-
-def header_of(value: bytes | memoryview) -> bytes | None:
-    """Cut the header, with its length in front, from a safetensors value.
-
-    Returns
-    -------
-    bytes or None
-        None if the value does not begin like one.
-    """
-    length = int.from_bytes(value[:8], "little")
-    if length >= len(value):
-        return None
-    header = bytes(value[: 8 + length])
-    return header if _is_header(header) else None
-
-
-# Most values of a database have one of a few headers: each is looked into once.
-@lru_cache(maxsize=256)
-def _is_header(header: bytes) -> bool:
-    try:
-        entries = json.loads(header[8:])
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(entries, dict):
-        return False
-    return all(_is_tensor(entry) for name, entry in entries.items() if name != "__metadata__")
 
 
 def write_json(path: str, data: Any) -> None:

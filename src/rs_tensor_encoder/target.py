@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from rs_tensor_encoder import manifest
-from rs_tensor_encoder.database import DATA, LOCK, can_verify, verify
+from rs_tensor_encoder import digests, journal, manifest
+from rs_tensor_encoder.database import DATA, LOCK, can_verify, open_reading, verify
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, TargetError
 from rs_tensor_encoder.manifest import FAILURES, Manifest
 from rs_tensor_encoder.sources import Plan
@@ -41,8 +41,14 @@ def check_target(plan: Plan, target: str) -> None:
                 )
 
 
-# What may stand in a partial target; the last two are left by a kill while JSON is written.
-_OURS = {DATA, LOCK, manifest.NAME, FAILURES, manifest.NAME + ".new", FAILURES + ".new"}
+# What may stand in a partial target (".new" is left by a kill while a file is written), in
+# the order in which it is removed: the manifest says of the rest whether it can be trusted.
+_OURS = (
+    DATA,
+    LOCK,
+    journal.NAME,
+    *(name + end for name in (digests.NAME, FAILURES, manifest.NAME) for end in (".new", "")),
+)
 
 
 @contextmanager
@@ -62,7 +68,7 @@ def locked(partial: str) -> Iterator[None]:
             raise TargetError(f"{partial}: cannot be locked: {error.strerror}") from None
         if not os.access(partial, os.W_OK | os.X_OK):
             raise TargetError(f"{partial}: no permission to write there")
-        foreign = sorted(set(os.listdir(partial)) - _OURS)
+        foreign = sorted(set(os.listdir(partial)) - set(_OURS))
         if foreign:
             raise TargetError(
                 f"{partial}: holds files that are not ours, for example {foreign[0]}; move them "
@@ -100,7 +106,10 @@ def resume(new: Manifest, partial: str) -> str | None:
     if os.path.isfile(data) and os.path.getsize(data) == 0:
         # Stopped before anything was in it: not even a database.
         os.remove(data)
-    old = Manifest.load(partial)
+    try:
+        old = Manifest.load(partial)
+    except TargetError as error:
+        raise TargetError(f"{error}; use --restart to begin anew") from None
     if old is None:
         if os.path.exists(data):
             raise TargetError(
@@ -191,10 +200,32 @@ def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
     problems = verify(partial)
     if problems:
         raise TargetError(f"{partial}: the database is damaged: {problems[0]}; use --restart")
+    state.digests = digests.write(
+        os.path.join(partial, digests.NAME), _evidence(partial), state.patches
+    )
     state.complete = True
     state.save(partial)
+    # Complete but for its name: from here on, the digests tell what the journal did.
+    os.remove(os.path.join(partial, journal.NAME))
+    manifest.sync_directory(partial)
     if os.path.lexists(target):
         raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
     os.rename(partial, target)
     manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
     return can_verify()
+
+
+def _evidence(partial: str) -> Iterator[digests.Entry]:
+    """Yield what the journal says of each record that there is."""
+    with (
+        journal.Journal(partial) as notes,
+        open_reading(partial) as env,
+        env.begin() as txn,
+        txn.cursor() as cursor,
+    ):
+        keys = cursor.iternext(keys=True, values=False)
+        key = next(keys, None)
+        for entry in notes.entries():
+            if entry.key == key:
+                yield digests.Entry(*entry[:3])
+                key = next(keys, None)

@@ -99,7 +99,8 @@ def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
 def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:
     """Learn from the values themselves what they hold."""
     from rs_tensor_encoder.cli.progress import Progress
-    from rs_tensor_encoder.manifest import header_of, tensor_table
+    from rs_tensor_encoder.manifest import tensor_table
+    from rs_tensor_encoder.values import header_of
 
     headers: Counter[bytes] = Counter()
     size = other = 0

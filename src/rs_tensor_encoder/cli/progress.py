@@ -52,12 +52,13 @@ class Progress:
             self._bar.close()
 
     def keep(self, patches: int, size: int) -> None:
-        """Count what was done before."""
-        self._head_start = (patches, size)
+        """Count more of what was done before."""
+        self._begun = time.monotonic()
+        self._head_start = (self._head_start[0] + patches, self._head_start[1] + size)
         self._done += patches
         self._bytes += size
         if self._bar is not None:
-            self._bar.initial = patches
+            self._bar.initial += patches
             self._bar.update(patches)
 
     def update(self, patches: int, size: int) -> None:

@@ -1,0 +1,180 @@
+"""What an earlier run has left: which of its records still hold."""
+
+import errno
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from rs_tensor_encoder.batches import new_encoder
+from rs_tensor_encoder.database import Writer
+from rs_tensor_encoder.digests import digest_of
+from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
+from rs_tensor_encoder.journal import UNKNOWN, Journal
+from rs_tensor_encoder.sources import Patch, Plan
+from rs_tensor_encoder.values import header_of
+
+# Threads that look at files, and patches that one looks at in one call: on cold or
+# remote storage each look is waited for.
+_LOOKERS = 16
+_CHUNK = 256
+
+# What the system says of a file that is not there any more.
+_GONE = {errno.ENOENT, errno.ENOTDIR}
+
+
+class _Record(NamedTuple):
+    patch: Patch
+    header: bytes
+    length: int
+    mark: int
+
+
+@dataclass
+class Kept:
+    """Records that are whole, and made of files that are as they were.
+
+    ``headers`` counts them by the headers of their values, ``missing`` are the
+    patches without such a record, in order.
+    """
+
+    headers: Counter[bytes] = field(default_factory=Counter)
+    patches: int = 0
+    bytes: int = 0
+    missing: list[Patch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def keep(
+    plan: Plan,
+    writer: Writer,
+    journal: Journal,
+    progress: Callable[[int, int], None],
+    stop: threading.Event,
+) -> Kept:
+    """Keep the records that hold, and remove the others: they are made again.
+
+    Every value is held to the digest that was noted before it was written, and
+    the sizes and times of its files to those noted when they were read.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be encoded.
+    writer, journal : Writer, Journal
+        What there is.
+    progress : callable
+        Called with patches and bytes of values kept since the last call.
+    stop : threading.Event
+        Set by others to end early; all that was not looked at is missing then.
+
+    Raises
+    ------
+    TargetError
+        If there are records that the plan does not explain.
+    SourceError
+        If a file cannot be looked at.
+    """
+    kept = Kept()
+    _refuse_foreign(plan, writer)
+    held: set[bytes] = set()
+    damaged: list[bytes] = []
+    changed: list[Patch] = []
+    for records, marks in _looked_at(plan, _whole(plan, writer, journal, damaged)):
+        size = 0
+        before = len(held)
+        for record, mark in zip(records, marks, strict=True):
+            if record.mark not in (UNKNOWN, mark):
+                changed.append(record.patch)
+                continue
+            held.add(record.patch.key)
+            kept.headers[record.header] += 1
+            size += record.length
+        kept.bytes += size
+        progress(len(held) - before, size)
+        if stop.is_set():
+            break
+    else:
+        writer.remove(sorted([*damaged, *(patch.key for patch in changed)]))
+        if changed:
+            kept.notes.append(
+                f"the files of {len(changed)} patches were changed since they had been encoded, "
+                f"for example {plan.locate(changed[0])}: encoded again"
+            )
+        if damaged:
+            kept.notes.append(
+                f"{len(damaged)} records of the last run are not what it had meant to write, for "
+                f"example {damaged[0].decode()}: encoded again"
+            )
+    kept.patches = len(held)
+    kept.missing = [patch for patch in plan.patches if patch.key not in held]
+    return kept
+
+
+def _refuse_foreign(plan: Plan, writer: Writer) -> None:
+    foreign = []
+    patches = iter(plan.patches)
+    patch = next(patches, None)
+    for key in writer.keys():  # noqa: SIM118  not a dict
+        while patch is not None and patch.key < key:
+            patch = next(patches, None)
+        if patch is None or patch.key != key:
+            foreign.append(key)
+    if foreign:
+        raise TargetError(
+            f"{writer.directory}: has {len(foreign)} records that the sources do not "
+            f"have any more, for example {foreign[0]!r}; use --restart to begin anew"
+        )
+
+
+def _whole(plan: Plan, writer: Writer, journal: Journal, damaged: list[bytes]) -> Iterator[_Record]:
+    """Yield the records that are what they were meant to be; the others go to ``damaged``."""
+    patches = iter(plan.patches)
+    entries = journal.entries()
+    entry = next(entries, None)
+    for key, value in writer.records():
+        patch = next(patch for patch in patches if patch.key == key)
+        while entry is not None and entry.key < key:
+            entry = next(entries, None)
+        header = header_of(value)
+        if (
+            entry is None
+            or header is None
+            or (entry.key, entry.length) != (key, len(value))
+            or entry.digest != digest_of(value)
+        ):
+            damaged.append(key)
+            continue
+        yield _Record(patch, header, entry.length, entry.mark)
+
+
+def _looked_at(
+    plan: Plan, records: Iterator[_Record]
+) -> Iterator[tuple[list[_Record], list[int | None]]]:
+    """Look at the files of records, many at a time; None stands for files that are gone."""
+
+    def look(chunk: list[_Record]) -> list[int | None]:
+        files = [plan.files(record.patch) for record in chunk]
+        return [_mark(found) for found in new_encoder(plan).marks(files)]
+
+    under_way: deque[tuple[list[_Record], Future[list[int | None]]]] = deque()
+    with ThreadPoolExecutor(_LOOKERS, "look") as pool:
+        for chunk in iter(lambda: list(islice(records, _CHUNK)), []):
+            under_way.append((chunk, pool.submit(look, chunk)))
+            if len(under_way) >= 2 * _LOOKERS:
+                first, future = under_way.popleft()
+                yield first, future.result()
+        for first, future in under_way:
+            yield first, future.result()
+
+
+def _mark(found: int | PatchError) -> int | None:
+    if isinstance(found, int):
+        return found
+    if found.errno in _GONE:
+        return None
+    # Not to be told from a change: the record stays, and the user mends it.
+    raise SourceError(f"{found}; nothing is lost, run the same command again")

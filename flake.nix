@@ -37,6 +37,7 @@
           dependencies = [
             ps.click
             ps.click-default-group
+            ps.google-re2
             ps.imagecodecs
             ps.lmdb
             ps.numpy

@@ -17,7 +17,7 @@ from libc.errno cimport EINTR, ELOOP, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcpy, memset, strchr, strlen
 from posix.fcntl cimport O_RDONLY
 from posix.stat cimport fstatat, struct_stat
 from posix.unistd cimport close
@@ -65,6 +65,9 @@ cdef enum:
 # Headers kept for shapes seen before; more are only a matter of building them again.
 cdef enum:
     HEADERS = 256
+
+# Longest value that LMDB takes, in bytes (MAXDATASIZE of LMDB 0.9).
+cdef uint64_t VALUE = 0xffffffff
 
 # What became of a patch.
 cdef enum Outcome:
@@ -501,6 +504,12 @@ cdef class Encoder:
         plan = self.current[job.format]
         if plan == NULL or not fits(plan, self.images):
             return NEW_SHAPES
+        if plan.size > VALUE:
+            self.loaded = False
+            self.name[0] = 0
+            fail2(problem, "its value would take %llu bytes, and LMDB takes %llu at most",
+                  plan.size, VALUE)
+            return FAILED
         job.plan = plan
         start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         job.start = start
@@ -588,17 +597,23 @@ cdef class Encoder:
         # Read the f-th file under the first of the extensions that is there: always
         # in the same order, so that it does not matter what was read before.
         cdef int i, result
+        cdef const char *root = self.root[job.format]
         for i in range(self.n_endings):
             problem.error = 0
             self.ending[f] = i
             self.set_name(name, i)
-            result = read_file(
-                directory, self.name, self.limit, &self.input, at, &self.sizes[f], &job.mark,
-                problem)
+            # A path of several components may lead through links, too.
+            if root != NULL and strchr(self.name, b"/") != NULL:
+                problem.error = ELOOP
+                result = -1
+            else:
+                result = read_file(
+                    directory, self.name, self.limit, &self.input, at, &self.sizes[f],
+                    &job.mark, problem)
             if result and problem.error == ELOOP:
                 problem.error = 0
                 result = follow(
-                    self.root[job.format], job.directory, self.name, self.path, problem)
+                    root, job.directory, self.name, self.path, problem)
                 if result == 0:
                     result = read_file(
                         AT_FDCWD, self.path, self.limit, &self.input, at, &self.sizes[f],

@@ -76,7 +76,7 @@ cdef inline int read_file(
     elif not S_ISREG(status.st_mode):
         result = fail(problem, "not a regular file")
     elif <uint64_t>status.st_size > limit:
-        result = fail2(problem, "the file has %llu bytes, more than %llu",
+        result = fail2(problem, "the file has %llu bytes, more than %llu (see --max-file-size)",
                        status.st_size, limit)
     else:
         size[0] = <uint64_t>status.st_size

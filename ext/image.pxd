@@ -204,7 +204,8 @@ cdef inline int chunk_table(
         or image.chunk_width * image.chunk_height * image.samples * image.itemsize > limit
     ):
         return fail3(
-            problem, "a strip or tile of %llu x %llu pixels would take more than %llu bytes",
+            problem, "a strip or tile of %llu x %llu pixels would take more than %llu bytes "
+            "(see --max-file-size)",
             image.chunk_width, image.chunk_height, limit)
     image.across = (image.width + image.chunk_width - 1) // image.chunk_width
     image.down = (image.height + image.chunk_height - 1) // image.chunk_height
@@ -355,7 +356,8 @@ cdef inline int read_image(
         or image.width * image.height * image.samples * image.itemsize > limit
     ):
         return fail3(
-            problem, "the image of %llu x %llu pixels would take more than %llu bytes",
+            problem, "the image of %llu x %llu pixels would take more than %llu bytes "
+            "(see --max-file-size)",
             image.width, image.height, limit)
     if chunk_table(source, image, rows, tile_width, tile_height, limit, problem):
         return -1

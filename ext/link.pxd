@@ -26,11 +26,11 @@ cdef inline int follow(
     if root == NULL:
         return fail(problem, "a symbolic link")
     if snprintf(path, sizeof(path), "%s/%s", directory, name) >= <int>sizeof(path):
-        return fail(problem, "a symbolic link whose path is too long")
+        return fail(problem, "the path is too long")
     if realpath(path, resolved) == NULL:
         problem.error = errno
-        return fail(problem, "a symbolic link that leads nowhere")
+        return fail(problem, "cannot be followed")
     length = strlen(root)
     if strncmp(resolved, root, length) or (length > 1 and resolved[length] != b"/"):
-        return fail(problem, "a symbolic link that leads out of the source; copy the file there")
+        return fail(problem, "leads out of the source by a symbolic link; copy the file there")
     return 0

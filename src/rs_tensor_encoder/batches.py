@@ -49,7 +49,7 @@ class Estimate:
     failures: list[PatchError]
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan, limit: int = _tiff.LIMIT) -> Estimate:
     """Encode a few patches of each source to learn how much space all will take.
 
     Raises
@@ -57,7 +57,7 @@ def estimate(plan: Plan) -> Estimate:
     SourceError
         If a source is another dataset: no patch tried has the bands of its layout.
     """
-    encoder = new_encoder(plan)
+    encoder = new_encoder(plan, limit)
     buffer = new_buffer()
     lengths: list[float] = []
     failures: list[PatchError] = []
@@ -124,7 +124,7 @@ def encode_batch(
     return results, buffer
 
 
-def new_encoder(plan: Plan) -> _tiff.Encoder:
+def new_encoder(plan: Plan, limit: int = _tiff.LIMIT) -> _tiff.Encoder:
     """Make an encoder for the patches of a plan; a thread needs one of its own."""
     formats = [[file.bands for file in files] for files in plan.formats]
     roots = [
@@ -132,7 +132,7 @@ def new_encoder(plan: Plan) -> _tiff.Encoder:
         for source in plan.sources
         for _ in source.layout.formats
     ]
-    return _tiff.Encoder(formats, EXTENSIONS, roots=roots)
+    return _tiff.Encoder(formats, EXTENSIONS, limit, roots)
 
 
 def new_buffer() -> Any:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
-from rs_tensor_encoder import database, decoders
+from rs_tensor_encoder import database, decoders, digests
 from rs_tensor_encoder.comparing import Job, compare_patches
 from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.errors import EncoderError, TargetError
@@ -54,6 +54,7 @@ def check(
     workers: int | None = None,
     sample: int | None = None,
     seed: int = 0,
+    limit: int = decoders.LIMIT,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> CheckReport:
@@ -78,6 +79,8 @@ def check(
         Compare the pixels of only so many patches, chosen at random.
     seed : int
         Chooses other patches for ``sample``.
+    limit : int
+        Bytes of a file, and of its decoded pixels, beyond which it is not read.
     progress : callable, optional
         Called with patches and bytes compared since the last call.
     stop : threading.Event, optional
@@ -90,18 +93,15 @@ def check(
     decoders.DecoderError
         If the decoder is not installed.
     """
-    decoders.decoder(decoder)
-    manifest = _find(target)
+    decoders.decoder(decoder, limit)
+    manifest = find(target)
     report = CheckReport(target, decoder, patches=len(plan.patches))
-    problems = database.verify(target)
-    report.verified = database.can_verify() and not problems
-    if problems:
-        report.differences += [
-            Difference("", f"the database is damaged: {text}") for text in problems
-        ]
+    if not check_structure(target, manifest, report):
         return report
     _check_requests(plan, manifest, target)
-    left_out = _check_manifest(manifest, report)
+    left_out = {entry["patch"].encode() for entry in manifest.left_out} if manifest else set()
+    if manifest is not None and manifest.complete and digests.beside(target):
+        manifest.open_digests(target)
     present = _check_keys(plan, target, left_out, report)
     if sample is not None and sample < len(present):
         chosen = sorted(random.Random(seed).sample(range(len(present)), sample))  # noqa: S311
@@ -113,7 +113,8 @@ def check(
         (_job(plan, patch, present=False) for patch in absent),
     )
     try:
-        for count, results in compare_patches(jobs, target, decoder, workers or processors()):
+        workers = workers or processors()
+        for count, results in compare_patches(jobs, target, (decoder, limit), workers):
             report.checked += count
             for result in results:
                 report.tensors += result.tensors
@@ -132,7 +133,14 @@ def check(
     return report
 
 
-def _find(target: str) -> Manifest | None:
+def find(target: str) -> Manifest | None:
+    """Find a database to check, and its manifest if it has one.
+
+    Raises
+    ------
+    TargetError
+        If there is none, or its manifest is torn or edited.
+    """
     if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
         raise TargetError(
             f"{target}: is not complete (what there is lies in {target}.partial); encode it to "
@@ -157,15 +165,16 @@ def _check_requests(plan: Plan, manifest: Manifest | None, target: str) -> None:
             )
 
 
-def _check_manifest(manifest: Manifest | None, report: CheckReport) -> set[bytes]:
-    """Hold the database to what its manifest says; return the patches left out on request."""
-    if manifest is None:
-        return set()
-    if not manifest.complete:
+def check_structure(target: str, manifest: Manifest | None, report: CheckReport) -> bool:
+    """Check what comes before the records; return whether these can be looked at."""
+    problems = database.verify(target)
+    report.verified = database.can_verify() and not problems
+    report.differences += [Difference("", f"the database is damaged: {text}") for text in problems]
+    if not problems and manifest is not None and not manifest.complete:
         report.differences.append(
             Difference("", "the database is partial: encoding it has not come to its end")
         )
-    return {entry["patch"].encode() for entry in manifest.left_out}
+    return not problems
 
 
 def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckReport) -> list[Patch]:
@@ -207,4 +216,5 @@ def _job(plan: Plan, patch: Patch, *, present: bool) -> Job:
         os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
     ]
     bands = [file.bands for file in plan.formats[format_]]
-    return Job(patch.key, list(zip(paths, bands, strict=True)), present)
+    root = plan.sources[patch.place.source].root
+    return Job(patch.key, root, list(zip(paths, bands, strict=True)), present)

@@ -15,15 +15,20 @@ import lmdb
 from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
+from rs_tensor_encoder.sources import inside
 
 # Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
 _CHUNK = 4
 
 
 class Job(NamedTuple):
-    """A patch to compare: its key, its files with their bands, and whether it has a record."""
+    """A patch to compare: its key, the root of its source, its files with their bands.
+
+    ``present`` tells whether it has a record.
+    """
 
     key: bytes
+    root: str
     files: list[tuple[str, tuple[str, ...]]]
     present: bool
 
@@ -53,9 +58,20 @@ _here: list[_Process] = []
 
 
 def compare_patches(
-    jobs: Iterator[Job], target: str, decoder: str, workers: int
+    jobs: Iterator[Job], target: str, decoder: tuple[str, int], workers: int
 ) -> Iterator[tuple[int, list[Result]]]:
     """Compare chunks of patches in processes; in this one if there is one worker.
+
+    Parameters
+    ----------
+    jobs : iterator of Job
+        What to compare.
+    target : str
+        The database.
+    decoder : tuple of str and int
+        Name of the decoder, and its limit in bytes.
+    workers : int
+        Processes.
 
     Yields
     ------
@@ -117,8 +133,8 @@ def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:
         yield chunk
 
 
-def _begin(target: str, decoder: str) -> None:
-    _here.append(_Process(database.open_reading(target), decoders.decoder(decoder)))
+def _begin(target: str, decoder: tuple[str, int]) -> None:
+    _here.append(_Process(database.open_reading(target), decoders.decoder(*decoder)))
 
 
 def _end() -> None:
@@ -156,6 +172,8 @@ def _read(job: Job, decode: decoders.Decoder) -> Tensors:
         path = next((path for path in paths if os.path.exists(path)), paths[0])
         if os.path.exists(path) and not os.path.isfile(path):
             raise Unreadable(f"{path}: not a regular file")
+        if not inside(path, job.root):
+            raise Unreadable(f"{path}: leads out of the source by a symbolic link")
         try:
             bands = decode(path)
         except FileNotFoundError:

@@ -116,6 +116,25 @@ def verify(directory: str, *, quick: bool = False) -> list[str]:
         return [str(error)]
 
 
+def require_sound(directory: str) -> None:
+    """Refuse a database whose structure is not known to be sound all through.
+
+    Raises
+    ------
+    TargetError
+        If there is none, if it is damaged, or if the installed ``lmdb`` has no verifier.
+    """
+    require(directory)
+    if not can_verify():
+        raise TargetError(
+            f"{directory}: cannot be verified: --untrusted needs lmdb 3.0 or newer (pip install -U "
+            "lmdb)"
+        )
+    problems = verify(directory)
+    if problems:
+        raise TargetError(f"{directory}: the database is damaged: {problems[0]}")
+
+
 def can_verify() -> bool:
     """Tell whether the installed ``lmdb`` has a verifier."""
     try:

@@ -5,6 +5,7 @@ implementation of TIFF without libtiff (but for JPEG); pylibtiff and rasterio
 are other ways to libtiff.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,9 @@ Decoder = Callable[[str], Bands]
 
 NAMES = ("tifffile", "pylibtiff", "rasterio")
 
+#: Bytes of a file, and of its decoded pixels, beyond which it is not read.
+LIMIT = 1 << 30
+
 
 class DecoderError(EncoderError):
     """A decoder is not installed."""
@@ -28,13 +32,16 @@ class DecoderError(EncoderError):
     exit_code = 2
 
 
-def decoder(name: str) -> Decoder:
+def decoder(name: str, limit: int = LIMIT) -> Decoder:
     """Find a decoder by name.
 
     Parameters
     ----------
     name : str
         One of `NAMES`.
+    limit : int
+        Bytes of a file, and of its decoded pixels, beyond which it is refused
+        before memory is taken for it.
 
     Returns
     -------
@@ -48,7 +55,8 @@ def decoder(name: str) -> Decoder:
         If the package is not installed.
     """
     try:
-        return {"tifffile": _tifffile, "pylibtiff": _pylibtiff, "rasterio": _rasterio}[name]()
+        make = {"tifffile": _tifffile, "pylibtiff": _pylibtiff, "rasterio": _rasterio}[name]
+        return make(limit)
     except (ImportError, OSError) as error:
         raise DecoderError(
             f"the decoder {name} is not to be had here ({error}); "
@@ -56,7 +64,16 @@ def decoder(name: str) -> Decoder:
         ) from None
 
 
-def _tifffile() -> Decoder:
+def _hold(path: str, size: int, limit: int) -> None:
+    """Refuse a file that is, or whose pixels would be, too large."""
+    hint = "(see --max-file-size)"
+    if os.path.getsize(path) > limit:
+        raise ValueError(f"the file has {os.path.getsize(path)} bytes, more than {limit} {hint}")
+    if size > limit:
+        raise ValueError(f"the pixels would take {size} bytes, more than {limit} {hint}")
+
+
+def _tifffile(limit: int) -> Decoder:
     import logging
 
     import imagecodecs  # noqa: F401  without it, tifffile knows few codecs
@@ -71,6 +88,9 @@ def _tifffile() -> Decoder:
             separate, depth, rows, columns, together = page.shaped
             if depth != 1:
                 raise ValueError(f"the image has a depth of {depth}")
+            itemsize = 0 if page.dtype is None else page.dtype.itemsize
+            _hold(path, separate * rows * columns * together * itemsize, limit)
+            _hold(path, math.prod(page.chunks) * itemsize, limit)
             pixels = page.asarray(maxworkers=1).reshape(separate, rows, columns, together)
         pixels = pixels[..., 0] if separate > 1 else pixels[0].transpose(2, 0, 1)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -78,7 +98,7 @@ def _tifffile() -> Decoder:
     return decode
 
 
-def _rasterio() -> Decoder:
+def _rasterio(limit: int) -> Decoder:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -90,6 +110,8 @@ def _rasterio() -> Decoder:
                 rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
                 rasterio.open(path, driver="GTiff") as file,
             ):
+                itemsize = max(np.dtype(name).itemsize for name in file.dtypes)
+                _hold(path, file.count * file.height * file.width * itemsize, limit)
                 pixels: Bands = file.read()
                 # GDAL widens 16-bit floats, and says so.
                 if file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "16":
@@ -99,7 +121,7 @@ def _rasterio() -> Decoder:
     return decode
 
 
-def _pylibtiff() -> Decoder:
+def _pylibtiff(limit: int) -> Decoder:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import libtiff
@@ -114,14 +136,14 @@ def _pylibtiff() -> Decoder:
             raise FileNotFoundError(path)
         tiff = libtiff.TIFF.open(path)
         try:
-            return _decode_pylibtiff(tiff, libtiff_ctypes.libtiff)
+            return _decode_pylibtiff(path, tiff, libtiff_ctypes.libtiff, limit)
         finally:
             tiff.close()
 
     return decode
 
 
-def _decode_pylibtiff(tiff: Any, library: Any) -> Bands:
+def _decode_pylibtiff(path: str, tiff: Any, library: Any, limit: int) -> Bands:
     import ctypes
 
     def field(name: str, default: int) -> int:
@@ -134,6 +156,7 @@ def _decode_pylibtiff(tiff: Any, library: Any) -> Bands:
         {1: "u", 2: "i", 3: "f", 4: "u"}[field("SampleFormat", 1)]
         + str(field("BitsPerSample", 1) // 8)
     )
+    _hold(path, bands * rows * columns * dtype.itemsize, limit)
     planes = bands if field("PlanarConfig", 1) == 2 else 1
     together = bands // planes
     tiled = bool(tiff.IsTiled())
@@ -145,6 +168,7 @@ def _decode_pylibtiff(tiff: Any, library: Any) -> Bands:
         ]  # fmt: skip
     else:
         height, width = min(field("RowsPerStrip", rows), rows), columns
+    _hold(path, height * width * together * dtype.itemsize, limit)
     pixels = np.zeros((planes, rows, columns, together), dtype)
     chunk = np.zeros(height * width * together, dtype)
     index = 0

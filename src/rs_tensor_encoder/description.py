@@ -8,6 +8,7 @@ from itertools import product
 
 from rs_tensor_encoder import templates
 from rs_tensor_encoder.entries import File
+from rs_tensor_encoder.expressions import Expression
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Layout:
     option: str
     family: str
     of_files: bool
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | Expression
     key: str
     every: tuple[File, ...]
     digest: str

@@ -53,6 +53,11 @@ def digest_of(value: bytes | memoryview) -> bytes:
     return bytes(xxh3_128_digest(value))
 
 
+def beside(directory: str) -> bool:
+    """Tell whether there are digests beside a database."""
+    return os.path.lexists(os.path.join(directory, NAME))
+
+
 def write(path: str, entries: Iterable[Entry], count: int) -> str:
     """Write the digests of a database: whole or not at all, and on the disk.
 

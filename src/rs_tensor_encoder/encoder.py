@@ -62,6 +62,7 @@ def encode(
     workers: int | None = None,
     restart: bool = False,
     skip_failed: bool = False,
+    limit: int = _tiff.LIMIT,
     expected: Estimate | None = None,
     progress: Progress | None = None,
     kept: Progress | None = None,
@@ -81,6 +82,8 @@ def encode(
         Throw away what an interrupted run has left, instead of going on.
     skip_failed : bool
         Finish without the patches that cannot be encoded.
+    limit : int
+        Bytes of a file, and of its decoded pixels, beyond which it is refused.
     expected : Estimate, optional
         What `estimate` said, if it was asked already.
     progress : callable, optional
@@ -101,7 +104,7 @@ def encode(
     """
     check_target(plan, target)
     _tiff.keep_memory()
-    expected = expected or estimate(plan)
+    expected = expected or estimate(plan, limit)
     partial = target + ".partial"
     report = Report(target, len(plan.patches), notes=list(plan.notes))
     state = Manifest.of(plan.sources)
@@ -116,7 +119,7 @@ def encode(
         state.save(partial)
         with Writer(partial, expected.size) as writer, Journal(partial) as journal:
             stop = stop or threading.Event()
-            pipeline = _Pipeline(plan, writer, journal, expected, workers, report)
+            pipeline = _Pipeline(plan, writer, journal, expected, workers, limit, report)
             missing = pipeline.keep(kept or _ignore, stop)
             pipeline.run(missing, progress or _ignore, stop)
             try:
@@ -138,8 +141,9 @@ def encode(
         state.left_out = _as_dicts(report)
         state.tensors = tensor_table(pipeline.headers)
         state.bytes = report.bytes
-        wanted = len(plan.patches) - len(report.failures)
-        report.verified = finish(state, partial, target, wanted)
+        failed = {key.encode() for key, _ in report.failures}
+        keys = [patch.key for patch in plan.patches if patch.key not in failed]
+        report.verified = finish(state, partial, target, keys)
         report.complete = True
     return report
 
@@ -191,6 +195,7 @@ class _Pipeline:
         journal: Journal,
         expected: Estimate,
         workers: int | None,
+        limit: int,
         report: Report,
     ) -> None:
         self.plan = plan
@@ -198,6 +203,7 @@ class _Pipeline:
         self.journal = journal
         self.lengths = expected.lengths
         self.crew = Crew(workers)
+        self.limit = limit
         self.report = report
         self.headers: Counter[bytes] = Counter()
         self._local = threading.local()
@@ -253,7 +259,7 @@ class _Pipeline:
         """Read and decode a batch, in one of the threads."""
         local = self._local
         if not hasattr(local, "encoder"):
-            local.encoder = new_encoder(self.plan)
+            local.encoder = new_encoder(self.plan, self.limit)
         try:
             buffer = self._buffers.get_nowait()
         except Empty:

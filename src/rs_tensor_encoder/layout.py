@@ -28,7 +28,8 @@ its file lies. They may lead to others, as far as 'path' names them::
     path = "../masks/{name}.tif"
 
 An expression that begins with an optional component, as in ``(s2a/)?\d{7}``,
-also matches what lies directly below the root.
+also matches what lies directly below the root. Look-arounds and back references
+are left out: they may take for ever.
 
 Three things may be said of files besides: ``with = "mask"``: they are read only
 where the user says ``--with mask``; ``optional = true``: a patch may lack them,
@@ -52,6 +53,7 @@ from rs_tensor_encoder.description import Layout
 from rs_tensor_encoder.document import Document
 from rs_tensor_encoder.entries import EXTENSIONS, File, read_files, stem
 from rs_tensor_encoder.errors import LayoutError
+from rs_tensor_encoder.expressions import Expression
 
 __all__ = [
     "EXTENSIONS", "LONGEST_KEY", "File", "Layout", "builtin", "parse", "read", "stem", "text_of",
@@ -85,7 +87,7 @@ def builtin() -> tuple[Layout, ...]:
     """All layouts that come with the package, sorted by name."""
     names = sorted(entry.name for entry in _folder().iterdir())
     return tuple(
-        parse(name.removesuffix(".toml"), _folder().joinpath(name).read_bytes())
+        parse(name.removesuffix(".toml"), _folder().joinpath(name).read_bytes(), trusted=True)
         for name in names
         if name.endswith(".toml")
     )
@@ -127,7 +129,7 @@ def read(path: str) -> Layout:
     )
 
 
-def parse(name: str, text: bytes) -> Layout:
+def parse(name: str, text: bytes, *, trusted: bool = False) -> Layout:
     """Read a layout.
 
     Parameters
@@ -136,6 +138,8 @@ def parse(name: str, text: bytes) -> Layout:
         What the layout is called.
     text : bytes
         The TOML file.
+    trusted : bool
+        Whether its expression is known not to keep ``re`` busy for ever.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def parse(name: str, text: bytes) -> Layout:
             raise document.error(f"{key!r} is missing; it must be {expected}")
     if data["patch"] not in ("directory", "file"):
         raise document.error(f"'patch' must be {_REQUIRED['patch']}", "patch")
-    pattern = _pattern(document)
+    pattern = _pattern(document, trusted=trusted)
     title = data.get("title", name)
     layout = Layout(
         name=name,
@@ -177,12 +181,12 @@ def parse(name: str, text: bytes) -> Layout:
     return layout
 
 
-def _pattern(document: Document) -> re.Pattern[str]:
+def _pattern(document: Document, *, trusted: bool) -> re.Pattern[str] | Expression:
     text = document.data["path"]
     try:
-        pattern = re.compile(text, re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise document.error(f"'path' is not a regular expression: {error}", "path") from None
+        pattern = re.compile(text, re.ASCII) if trusted else Expression(text)
+    except LayoutError as error:
+        raise document.error(f"'path' is {error}", "path") from None
     for group in ("name", "band"):
         if group in pattern.groupindex:
             raise document.error(

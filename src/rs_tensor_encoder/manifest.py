@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from rs_tensor_encoder import __version__
+from rs_tensor_encoder import __version__, digests
+from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
 from rs_tensor_encoder.machine import boot_id
 from rs_tensor_encoder.sources import Source
@@ -98,6 +99,24 @@ class Manifest:
     def survived(self) -> bool:
         """Tell whether what was written is there: all of it is, unless the power failed."""
         return self.boot is None or self.boot == boot_id() != "unknown"
+
+    def open_digests(self, directory: str) -> Digests:
+        """Open the digests beside the manifest, which must be those that it knows.
+
+        Raises
+        ------
+        TargetError
+            If there are none, they are torn or edited, or are not of this database.
+        """
+        path = os.path.join(directory, digests.NAME)
+        if self.digests is None:
+            raise TargetError(f"{path}: written only when all is encoded, which has not come about")
+        found = Digests(path)
+        if (found.whole, found.count) != (self.digests, self.patches):
+            raise TargetError(
+                f"{path}: is not the file that {NAME} beside it knows: one of the two was replaced"
+            )
+        return found
 
     def save(self, directory: str) -> None:
         """Write the manifest: whole or not at all, and on the disk."""

@@ -135,6 +135,12 @@ def discover(sources: Sequence[Source]) -> Plan:
     return plan
 
 
+def inside(path: str, root: str) -> bool:
+    """Tell whether a path, all links followed, is below a root."""
+    real = os.path.realpath(root)
+    return os.path.commonpath([real, os.path.realpath(path)]) == real
+
+
 class _Scan(NamedTuple):
     place: Place
     patches: list[Patch]

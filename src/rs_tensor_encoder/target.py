@@ -7,11 +7,11 @@ and renamed: a target is complete or absent.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from rs_tensor_encoder import digests, journal, manifest
-from rs_tensor_encoder.database import DATA, LOCK, can_verify, open_reading, verify
+from rs_tensor_encoder.database import DATA, LOCK, can_verify, verify
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, TargetError
 from rs_tensor_encoder.manifest import FAILURES, Manifest
 from rs_tensor_encoder.sources import Plan
@@ -173,7 +173,7 @@ def check_space(target: str, size: int) -> None:
         )
 
 
-def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
+def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) -> bool:
     """Prove the database, say that it is complete, and give it its name.
 
     Parameters
@@ -182,8 +182,8 @@ def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
         Of the database, which is closed and on the disk.
     partial, target : str
         What it is called, and what it will be.
-    wanted : int
-        Records that it must have.
+    keys : sequence of bytes
+        Of the records that it must have, in order.
 
     Returns
     -------
@@ -192,16 +192,16 @@ def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
     """
     if state.patches == 0:
         raise TargetError(f"{partial}: not a single patch could be encoded, so there is no target")
-    if state.patches != wanted:
+    if state.patches != len(keys):
         raise EncoderError(
-            f"{partial}: has {state.patches} records instead of {wanted}; this is a defect of "
+            f"{partial}: has {state.patches} records instead of {len(keys)}; this is a defect of "
             "rs-tensor-encoder, please report it"
         )
     problems = verify(partial)
     if problems:
         raise TargetError(f"{partial}: the database is damaged: {problems[0]}; use --restart")
     state.digests = digests.write(
-        os.path.join(partial, digests.NAME), _evidence(partial), state.patches
+        os.path.join(partial, digests.NAME), _evidence(partial, keys), len(keys)
     )
     state.complete = True
     state.save(partial)
@@ -215,17 +215,16 @@ def finish(state: Manifest, partial: str, target: str, wanted: int) -> bool:
     return can_verify()
 
 
-def _evidence(partial: str) -> Iterator[digests.Entry]:
-    """Yield what the journal says of each record that there is."""
-    with (
-        journal.Journal(partial) as notes,
-        open_reading(partial) as env,
-        env.begin() as txn,
-        txn.cursor() as cursor,
-    ):
-        keys = cursor.iternext(keys=True, values=False)
-        key = next(keys, None)
-        for entry in notes.entries():
-            if entry.key == key:
-                yield digests.Entry(*entry[:3])
-                key = next(keys, None)
+def _evidence(partial: str, keys: Iterable[bytes]) -> Iterator[digests.Entry]:
+    """Yield what the journal says of each record, in the order of the keys."""
+    with journal.Journal(partial) as notes:
+        entries = notes.entries()
+        for key in keys:
+            # An entry without a record is of a commit that did not come about.
+            entry = next((entry for entry in entries if entry.key >= key), None)
+            if entry is None or entry.key != key:
+                raise EncoderError(
+                    f"{partial}: has no digest of {key!r}; this is a defect of rs-tensor-encoder, "
+                    "please report it"
+                )
+            yield digests.Entry(*entry[:3])

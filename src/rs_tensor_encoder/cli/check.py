@@ -11,7 +11,10 @@ from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rs_tensor_encoder.checker import CheckReport
+    from rs_tensor_encoder.sources import Source
 
 # Differences listed before the rest is only counted.
 _LISTED = 20
@@ -26,6 +29,8 @@ _LISTED = 20
 Examples:
   rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet
   rs-tensor-encoder check --hyspecnet HYSPECNET encoded-hyspecnet --sample 9
+  rs-tensor-encoder check --digests encoded-hyspecnet
+  rs-tensor-encoder check --digests --against kept.digests --subset part-of-it
 """,
 )
 @source_options
@@ -46,6 +51,25 @@ Examples:
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Chooses other patches for --sample."
 )
+@click.option(
+    "--digests",
+    "by_digests",
+    is_flag=True,
+    help="Compare with the digests kept of the records, not with the sources.",
+)
+@click.option(
+    "--against",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="With --digests: those in FILE, not those beside the database.",
+)
+@click.option(
+    "--subset",
+    is_flag=True,
+    help="With --digests: records may be missing, TARGET is a part of what they are of.",
+)
+@options.untrusted_option
+@options.limit_option
 @options.workers_option
 @options.json_option
 @options.quiet_option
@@ -55,6 +79,11 @@ def command(
     decoder: str,
     sample: int | None,
     seed: int,
+    by_digests: bool,
+    against: str | None,
+    subset: bool,
+    untrusted: bool,
+    limit: int,
     workers: int | None,
     as_json: bool,
     quiet: bool,
@@ -66,25 +95,32 @@ def command(
     Takes the same sources and the same target as encode. Every patch is read
     again by an independent decoder and compared bit for bit; the exit code is
     1 if anything differs.
-    """
-    from rs_tensor_encoder.checker import check
-    from rs_tensor_encoder.cli.progress import Progress
-    from rs_tensor_encoder.sources import discover
 
-    plan = discover(take_sources(sources))
-    for note in plan.notes:
-        click.echo(f"Note: {note}", err=True)
-    total = min(sample or len(plan.patches), len(plan.patches))
-    with interruptible() as stop, Progress("check", total, quiet=quiet) as progress:
-        report = check(
-            plan,
-            clean_target(target),
+    With --digests, no sources are needed: every record is compared with the
+    length and the digest that were kept of it when it was encoded.
+    """
+    from rs_tensor_encoder.database import require_sound
+
+    target = clean_target(target)
+    if by_digests:
+        if sample is not None or any(sources.values()):
+            raise click.UsageError("--digests takes neither sources nor --sample.")
+    elif against is not None or subset:
+        raise click.UsageError("--against and --subset go with --digests.")
+    if untrusted:
+        require_sound(target)
+    if by_digests:
+        report = _by_digests(target, against, subset=subset, quiet=quiet)
+    else:
+        report = _by_sources(
+            target,
+            take_sources(sources),
             decoder=decoder,
-            workers=workers,
             sample=sample,
             seed=seed,
-            progress=progress.update,
-            stop=stop,
+            limit=limit,
+            workers=workers,
+            quiet=quiet,
         )
     code = 130 if report.interrupted else 1 if report.differences else 0
     if as_json:
@@ -94,6 +130,30 @@ def command(
     return code
 
 
+def _by_digests(target: str, against: str | None, *, subset: bool, quiet: bool) -> "CheckReport":
+    from rs_tensor_encoder.cli.progress import Progress
+    from rs_tensor_encoder.proof import check_digests, known_digests
+
+    known = known_digests(target, against)
+    with interruptible() as stop, Progress("check", known.count, quiet=quiet) as progress:
+        return check_digests(target, known, subset=subset, progress=progress.update, stop=stop)
+
+
+def _by_sources(
+    target: str, sources: "Sequence[Source]", *, sample: int | None, quiet: bool, **options: Any
+) -> "CheckReport":
+    from rs_tensor_encoder.checker import check
+    from rs_tensor_encoder.cli.progress import Progress
+    from rs_tensor_encoder.sources import discover
+
+    plan = discover(sources)
+    for note in plan.notes:
+        click.echo(f"Note: {note}", err=True)
+    total = min(sample or len(plan.patches), len(plan.patches))
+    with interruptible() as stop, Progress("check", total, quiet=quiet) as progress:
+        return check(plan, target, sample=sample, progress=progress.update, stop=stop, **options)
+
+
 def _say(report: "CheckReport", *, verbose: bool) -> None:
     shown = report.differences if verbose else report.differences[:_LISTED]
     for difference in shown:
@@ -101,9 +161,12 @@ def _say(report: "CheckReport", *, verbose: bool) -> None:
     rest = len(report.differences) - len(shown)
     if rest:
         click.echo(f"... and {rest} more; -v lists them all", err=True)
+    what = megabytes(report.bytes)
+    if report.tensors:
+        what = f"{counted(report.tensors, 'tensor')}, {what}"
     compared = (
         f"{report.checked:,} of {counted(report.patches, 'patch')} compared with {report.decoder} "
-        f"({counted(report.tensors, 'tensor')}, {megabytes(report.bytes)})"
+        f"({what})"
     )
     if report.left_out:
         compared += f", {report.left_out:,} left out that cannot be read"

@@ -47,6 +47,7 @@ Examples:
     is_flag=True,
     help="Finish without the patches that cannot be encoded (the manifest names them).",
 )
+@options.limit_option
 @options.json_option
 @options.quiet_option
 @options.verbose_option
@@ -56,6 +57,7 @@ def command(
     dry_run: bool,
     restart: bool,
     skip_failed: bool,
+    limit: int,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -76,7 +78,7 @@ def command(
     target = clean_target(target)
     plan = discover(take_sources(sources))
     check_target(plan, target)
-    expected = estimate(plan)
+    expected = estimate(plan, limit)
     if dry_run:
         return _dry_run(plan, expected, target, as_json=as_json)
     if not quiet:
@@ -92,6 +94,7 @@ def command(
             workers=workers,
             restart=restart,
             skip_failed=skip_failed,
+            limit=limit,
             expected=expected,
             progress=progress.update,
             kept=progress.keep,

@@ -16,14 +16,16 @@ from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
     short_help="Say what a database holds.",
     epilog="""
 \b
-Example:
+Examples:
   rs-tensor-encoder info encoded-hyspecnet
+  rs-tensor-encoder info --untrusted downloaded
 """,
 )
 @options.target_argument
+@options.untrusted_option
 @options.json_option
 @options.quiet_option
-def command(target: str, as_json: bool, quiet: bool) -> None:
+def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
     """Say what a database holds: patches, tensors, size, and what it was made from.
 
     Works, with less, on a database of safetensors that another tool made.
@@ -34,7 +36,7 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
     from rs_tensor_encoder.manifest import name_source
 
     try:
-        facts = _facts(clean_target(target), quiet=quiet)
+        facts = _facts(clean_target(target), untrusted=untrusted, quiet=quiet)
     except lmdb.Error as error:
         raise TargetError(f"{target}: the database is damaged: {error}") from None
     if as_json:
@@ -52,6 +54,8 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
     if facts["version"]:
         versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
         click.echo(f"made by: rs-tensor-encoder {facts['version']} ({versions})")
+    if facts["digests"]:
+        click.echo(f"digests: sha256 {facts['digests']}")
     if facts["left_out"]:
         click.echo(
             f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded"
@@ -63,13 +67,15 @@ def command(target: str, as_json: bool, quiet: bool) -> None:
         click.echo(f"other: {facts['other']:,} records that are not safetensors values")
 
 
-def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
-    from rs_tensor_encoder.database import DATA, open_reading
+def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
+    from rs_tensor_encoder.database import DATA, open_reading, require_sound
     from rs_tensor_encoder.errors import TargetError
     from rs_tensor_encoder.manifest import Manifest
 
     if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
         target += ".partial"
+    if untrusted:
+        require_sound(target)
     facts: dict[str, Any] = {"target": target, "state": "made by another tool"}
     with open_reading(target) as env:
         try:
@@ -83,12 +89,14 @@ def _facts(target: str, *, quiet: bool) -> dict[str, Any]:
             ends = [cursor.key() for move in (cursor.first, cursor.last) if move()]
         facts["keys"] = [key.decode("utf-8", "backslashreplace") for key in ends]
         facts |= {"sources": [], "version": None, "versions": {}, "left_out": [], "other": 0}
+        facts["digests"] = None
         if manifest is not None:
             facts["state"] = "complete" if manifest.complete else "partial, not complete"
             facts["sources"] = manifest.sources
             facts["version"] = manifest.version
             facts["versions"] = manifest.versions
             facts["left_out"] = manifest.left_out
+            facts["digests"] = manifest.digests
         if manifest is not None and manifest.complete and manifest.patches == facts["patches"]:
             facts["bytes"], facts["tensors"] = manifest.bytes, manifest.tensors
         else:

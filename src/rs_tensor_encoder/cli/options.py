@@ -1,8 +1,29 @@
 """Options that several verbs share: the target, what is said, and how."""
 
 import os
+import re
+from typing import Any
 
 import click
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number of bytes, with or without a unit."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Turn "4GiB" into a number; the limits are those of the decoder."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+) ?([KMG]I?B)?", value.upper(), re.ASCII)
+        size = int(found[1][:20]) * _UNITS[found[2] or ""] if found else 0
+        if not 0 < size < 1 << 45:
+            self.fail(f"{value!r} is not a size below 32 TiB: write 4GiB, 500MB, ...", param, ctx)
+        return size
+
 
 target_argument = click.argument("target", type=click.Path(readable=False))
 
@@ -11,6 +32,20 @@ workers_option = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="How many to work with at the same time; by default chosen for this machine.",
+)
+limit_option = click.option(
+    "--max-file-size",
+    "limit",
+    type=Size(),
+    default="1GiB",
+    show_default=True,
+    metavar="SIZE",
+    help="Refuse files that are larger, or whose pixels would be: 4GiB, 500MB, ...",
+)
+untrusted_option = click.option(
+    "--untrusted",
+    is_flag=True,
+    help="TARGET is from others: do not open it unless all of its structure was verified.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."

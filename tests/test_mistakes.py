@@ -302,3 +302,104 @@ def test_a_check_that_is_terminated_leaves_no_processes(many_patches, run, tmp_p
             break
         time.sleep(0.01)
     assert not alive
+
+
+def test_too_little_memory_is_said_in_a_sentence(many_patches, tmp_path):
+    # The database alone takes 350 MB of the address space.
+    for megabytes in (250, 340):
+        arguments = ["--bigearthnet-s1-root", many_patches, tmp_path / "out", "--workers", "2"]
+        done = limited(resource.RLIMIT_AS, megabytes << 20, *arguments, "-q")
+        assert done.returncode == 3, done.stderr
+        assert done.stderr.startswith("Error: ")
+        assert len(done.stderr.splitlines()) == 1
+        assert "ulimit" in done.stderr
+    assert limited(resource.RLIMIT_AS, 4 << 30, *arguments).returncode == 0
+    assert len(records(tmp_path / "out")) == 2000
+
+
+def test_too_few_threads_are_said_in_a_sentence(roots, run, tmp_path, monkeypatch):
+    def start(_self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", start)
+        outcome = run(*roots, tmp_path / "out", "-q")
+    refused(outcome, 3, "allows no more threads")
+    assert run(*roots, tmp_path / "out", "-q").code == 0
+
+
+def test_a_limit_on_files_and_their_pixels(own_sample, run, tmp_path):
+    path = sorted(Path(own_sample.sentinel_2).rglob("*_B01.tif"))[0]
+    tiff = strips(np.zeros((1200, 1000), "u2"), compress=True)
+    tiff.write(path)
+    assert path.stat().st_size < 100_000
+    source = ["--bigearthnet-s2-root", own_sample.sentinel_2]
+    for verb in ([], ["--dry-run"]):
+        outcome = run(*source, tmp_path / "out", "-q", "--max-file-size", "2MB", *verb)
+        refused(outcome, 1, str(path), "would take more than 2000000 bytes (see --max-file-size)")
+        assert len(outcome.err.splitlines()) == 1
+    outcome = run(*source, tmp_path / "out", "-q", "--max-file-size", "10 KiB")
+    refused(outcome, 1, "bytes, more than 10240 (see --max-file-size)")
+    assert run(*source, tmp_path / "out", "-q", "--max-file-size", "2.4 MB").code == 2
+    assert run(*source, tmp_path / "out", "-q", "--max-file-size", "2400000").code == 0
+    for decoder in ("tifffile", "rasterio", "pylibtiff"):
+        arguments = ["check", *source, tmp_path / "out", "--workers", "1", "--decoder", decoder]
+        assert run(*arguments).code == 0
+        outcome = run(*arguments, "--max-file-size", "2MB")
+        refused(outcome, 1, str(path), "the pixels would take 2400000 bytes, more than 2000000")
+        assert "1 difference;" in outcome.out
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "x", "1XB", "32TB", "33000GiB", "9" * 5000, "\u0661"])
+def test_sizes_that_make_no_sense(roots, run, tmp_path, size):
+    refused(run(*roots, tmp_path / "out", f"--max-file-size={size}"), 2, "is not a size")
+
+
+def start_and_stop(words, target, size):
+    """Start an encoding, and stop it, not knowing where, when it has written so much."""
+    process = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE)
+    data = Path(f"{target}.partial/data.mdb")
+    while process.poll() is None and not (data.exists() and data.stat().st_size > size):
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGSTOP)
+    assert process.poll() is None
+    return process
+
+
+def test_a_second_encoder_and_the_death_of_the_first(many_patches, run, tmp_path):
+    source = ["--bigearthnet-s1-root", many_patches]
+    words = [sys.executable, "-m", "rs_tensor_encoder", *source, tmp_path / "out", "--workers", "1"]
+    first = start_and_stop(words, tmp_path / "out", 1 << 23)
+    for options in ([], ["--restart"]):
+        outcome = run(*source, tmp_path / "out", "-q", *options)
+        refused(outcome, 4, "another encoder is writing to it")
+    # Whatever kills the holder, its lock goes with it.
+    first.kill()
+    first.communicate()
+    outcome = run(*source, tmp_path / "out", "-q")
+    assert outcome.code == 0
+    assert "kept from before" in outcome.out
+    assert len(records(tmp_path / "out")) == 2000
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_reader_has_the_partial_database_open(many_patches, tmp_path, lock):
+    source = ["--bigearthnet-s1-root", many_patches]
+    words = [sys.executable, "-m", "rs_tensor_encoder", *source, tmp_path / "out", "--workers", "1"]
+    first = start_and_stop(words, tmp_path / "out", 1 << 23)
+    with (
+        lmdb.open(f"{tmp_path}/out.partial", readonly=True, lock=lock, map_size=1 << 30) as env,
+        env.begin() as txn,
+    ):
+        before = dict(txn.cursor())
+        assert before
+        first.send_signal(signal.SIGCONT)
+        first.communicate()
+        assert first.returncode == 0
+        # What it saw stays as it was, also under the new name. (A reader that takes no
+        # part in LMDB's locks has no such claim; it must only do no harm.)
+        if lock:
+            assert dict(txn.cursor()) == before
+    found = records(tmp_path / "out")
+    assert len(found) == 2000
+    assert before.items() <= found.items()

@@ -1,9 +1,11 @@
 """The compiled module: pixels against rasterio and tifffile, values against safetensors."""
 
 import csv
+import errno
 import hashlib
 import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -571,3 +573,97 @@ def _corpus_bands(path, bands):
         raise result
     found = safetensors.numpy.load(out[result[0] : result[1]].tobytes())
     return np.stack([found[f"B{i}"] for i in range(bands)])
+
+
+# ---- files that change ------------------------------------------------------
+
+
+def one_band(directory, name=b"x"):
+    return _tiff.Encoder([[["A"]]], [".tif", ".TIF"]), [(0, bytes(directory), name + b"\0")]
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path):
+    path = tmp_path / "x.tif"
+    strips(ramp(4000, 4000)).write(path)
+    encoder, files = one_band(tmp_path)
+    out = np.empty(33 << 20, np.uint8)
+    assert isinstance(encoder.encode(files, out)[0][0], tuple)
+    stop = threading.Event()
+
+    def touch():
+        while not stop.is_set():
+            os.utime(path)
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    try:
+        # Each time the system's clock ticks while it is read; it may take several to meet that.
+        for _ in range(500):
+            (result,), _ = encoder.encode(files, out)
+            if isinstance(result, PatchError):
+                break
+    finally:
+        stop.set()
+        thread.join()
+    assert str(result) == f"{path}: the file changed while it was read"
+    assert isinstance(encoder.encode(files, out)[0][0], tuple)
+
+
+def test_marks_are_those_of_the_files_that_were_read(tmp_path):
+    path = tmp_path / "x.tif"
+    strips(ramp()).write(path)
+    encoder, files = one_band(tmp_path)
+    seen = set()
+
+    def mark():
+        (result,), _ = encoder.encode(files, np.empty(1 << 16, np.uint8))
+        assert encoder.marks(files) == [result[3]]
+        return result[3]
+
+    seen.add(mark())
+    assert mark() in seen
+    path.read_bytes()
+    assert mark() in seen
+    stat = path.stat()
+    for change in (1, -1, 10**9, -(10**9), 1 << 32):
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + change))
+        seen.add(mark())
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert mark() in seen
+    path.write_bytes(path.read_bytes() + b"\0")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    seen.add(mark())
+    path.rename(path.with_suffix(".TIF"))
+    seen.add(mark())
+    assert len(seen) == 8
+
+
+def test_marks_of_files_that_are_not_there(tmp_path):
+    encoder, files = one_band(tmp_path)
+    (missing,) = encoder.marks(files)
+    assert str(missing) == f"{tmp_path}/x.tif: there is no such file"
+    (nowhere,) = encoder.marks([(0, bytes(tmp_path / "y"), b"x\0")])
+    assert nowhere.errno == errno.ENOENT
+    (tmp_path / "file").touch()
+    (strange,) = encoder.marks([(0, bytes(tmp_path / "file"), b"x\0")])
+    assert strange.errno == errno.ENOTDIR
+    with pytest.raises(ValueError, match="has 1 files"):
+        encoder.marks([(0, b".", b"x")])
+
+
+def test_a_value_that_lmdb_would_not_take(tmp_path):
+    # Nothing of it is in the file: it costs nothing to claim it.
+    tiff = strips(np.zeros((4, 4), "u1"))
+    tiff.tags[256] = (LONG, [1 << 16])
+    tiff.tags[257] = (LONG, [1 << 15])
+    tiff.tags[278] = (LONG, [1 << 15])
+    tiff.chunks = [b""]
+    for name in "abc":
+        tiff.write(tmp_path / f"{name}.tif")
+    encoder = _tiff.Encoder([[["A"], ["B"], ["C"]]], [".tif"], 1 << 32)
+    files = [(0, bytes(tmp_path), b"a\0b\0c\0")]
+    (result,), needed = encoder.encode(files, np.empty(1 << 16, np.uint8))
+    assert needed == 0
+    assert "its value would take 6442451" in result.reason
+    assert "LMDB takes 4294967295 at most" in result.reason
+    assert result.path == str(tmp_path)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import lmdb
 
-from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
+from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, SourceError, TargetError
 
 DATA = "data.mdb"
 LOCK = "lock.mdb"
@@ -280,7 +280,12 @@ class Writer:
         """Close the database; what was not committed is not in it."""
         self._env.close()
 
-    def _translated(self, error: lmdb.Error, size: int) -> OutOfSpaceError | TargetError:
+    def _translated(self, error: lmdb.Error, size: int) -> EncoderError:
+        if os.strerror(errno.ENOMEM) in str(error):
+            return SourceError(
+                f"{self.directory}: out of memory: the database is mapped into the address space "
+                "as a whole, and that is limited here (ulimit -v)"
+            )
         # LMDB reports a full disk as an input/output error: ask the file system.
         stat = os.statvfs(self.directory)
         free = stat.f_bavail * stat.f_frsize

@@ -124,6 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _fail(str(error), writing_failed("", error).exit_code)
     except MemoryError:
         code = _fail("out of memory; try fewer --workers", 3)
+    except RuntimeError as error:
+        # All that Python says when the system gives it no more memory or threads.
+        if "can't start new thread" not in str(error):
+            raise
+        code = _fail("the system allows no more threads (ulimit -u, -v); try fewer --workers", 3)
     return code if isinstance(code, int) else 0
 
 

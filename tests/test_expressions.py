@@ -1,0 +1,93 @@
+"""Expressions of strangers: as `re` matches them, or refused; never for ever."""
+
+import re
+
+import pytest
+
+from rs_tensor_encoder.errors import LayoutError, SourceError
+from rs_tensor_encoder.expressions import Expression
+from rs_tensor_encoder.layout import builtin, parse
+
+LAYOUT = """
+title = "t"
+link = "l"
+option = "--o"
+patch = "directory"
+path = '{}'
+key = "{{name}}"
+[[files]]
+path = "{{name}}.tif"
+bands = ["A"]
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [r"(a+)+b", r"(a|a)*b", r"(a|aa)+b", r"(.*)*x", r"a*a*a*a*a*a*a*a*b", r"(\w|\d)*x" * 9]
+)
+def test_nothing_takes_for_ever(text):
+    # Python's engine would take longer than the universe has.
+    assert Expression(text).fullmatch("a" * 4000) is None
+    assert parse("x", LAYOUT.format(text).encode()).match("a" * 4000) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (r"(?=a)b", "invalid perl operator"),
+        (r"(a)\1", "invalid escape"),
+        (r"(a{1000}){1000}", "bad repetition|invalid repetition"),
+        (r"(((\w{100}){100}){100}){100}", "bad repetition|invalid repetition|too large"),
+        ("(", r"missing \)"),
+        ("\udcff", "surrogates"),
+    ],
+)
+def test_what_is_refused(text, reason, capfd):
+    with pytest.raises(LayoutError, match=reason):
+        Expression(text)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_refused_expression_names_its_layout():
+    with pytest.raises(
+        LayoutError, match="layout mine, line 6: 'path' is not a regular expression: "
+    ):
+        parse("mine", LAYOUT.format(r"(?<!x)y").encode())
+
+
+def test_toml_that_goes_too_deep():
+    with pytest.raises(LayoutError, match="layout mine: not a TOML file"):
+        parse("mine", b"a = " + b"[" * 100_000)
+
+
+def test_it_matches_as_the_engine_of_our_own_layouts_does():
+    names = [
+        "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_70_48",
+        "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_75_43",
+        "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_75_43_reference_map",
+        "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_70_٤٨",
+        "x",
+        "",
+    ]
+    matches = 0
+    for layout in builtin():
+        assert isinstance(layout.pattern, re.Pattern)
+        expression = Expression(layout.pattern.pattern)
+        assert expression.groupindex == dict(layout.pattern.groupindex)
+        for name in names:
+            ours, theirs = layout.pattern.fullmatch(name), expression.fullmatch(name)
+            assert (ours is None) == (theirs is None)
+            if ours is not None:
+                assert ours.groupdict() == theirs.groupdict()
+                matches += 1
+    assert matches >= 3
+
+
+def test_groups_that_took_no_part_are_none():
+    found = Expression(r"(?P<a>x)?(?P<b>.+)").fullmatch("yé/z")
+    assert found.groupdict() == {"a": None, "b": "yé/z"}
+
+
+def test_names_that_are_not_utf_8():
+    assert Expression("a+").fullmatch("b\udcff") is None
+    with pytest.raises(SourceError, match="not valid UTF-8"):
+        Expression(".+").fullmatch("b\udcff")

@@ -1,0 +1,91 @@
+"""What a run has written so far: whole up to the place where it was torn."""
+
+import os
+from itertools import pairwise
+
+import pytest
+
+from rs_tensor_encoder import digests
+from rs_tensor_encoder.errors import OutOfSpaceError, PatchError
+from rs_tensor_encoder.journal import NAME, UNKNOWN, Entry, Journal, block
+
+
+def entries_of(text, mark):
+    """Entries of one commit: a key per letter."""
+    keys = [letter.encode() for letter in text]
+    return block(keys, [(0, 4, b"", mark)] * len(keys), b"abcdefgh")
+
+
+def found(directory):
+    with Journal(str(directory)) as journal:
+        return {entry.key.decode(): entry.mark for entry in journal.entries()}
+
+
+def test_entries_come_sorted_and_the_newest_counts(tmp_path):
+    runs = ["b", "dfh"], ["a", "ceg"], ["fg"]
+    for mark, commits in enumerate(runs, 1):
+        with Journal(str(tmp_path)) as journal:
+            for commit in commits:
+                journal.append(entries_of(commit, mark))
+    expected = {"a": 2, "b": 1, "c": 2, "d": 1, "e": 2, "f": 3, "g": 3, "h": 1}
+    assert found(tmp_path) == expected
+    assert list(found(tmp_path)) == sorted(expected)
+
+
+def test_an_entry_says_what_the_value_is(tmp_path):
+    results = [(2, 6, b"header", 9), PatchError("x", "bad"), (6, 8, b"header", 8)]
+    with Journal(str(tmp_path)) as journal:
+        journal.append(block([b"a", b"b", b"c"], results, b"abcdefgh"))
+        assert list(journal.entries()) == [
+            Entry(b"a", 4, digests.digest_of(b"cdef"), 9),
+            Entry(b"c", 2, digests.digest_of(b"gh"), 8),
+        ]
+
+
+def test_what_is_torn_is_cut_off(tmp_path):
+    with Journal(str(tmp_path)) as journal:
+        ends = [(os.path.getsize(journal.path), "")]
+        for commit, text in (("ab", "ab"), ("c", "abc"), ("def", "abcdef")):
+            journal.append(entries_of(commit, 1))
+            ends.append((os.path.getsize(journal.path), text))
+    data = (tmp_path / NAME).read_bytes()
+    assert len(data) == ends[-1][0]
+    for (end, text), (following, _) in pairwise([*ends, (len(data) + 1, "")]):
+        for cut in range(end, following):
+            (tmp_path / NAME).write_bytes(data[:cut])
+            assert "".join(found(tmp_path)) == text
+            # What comes now is behind what was whole.
+            with Journal(str(tmp_path)) as journal:
+                journal.append(entries_of("x", 2))
+            assert found(tmp_path) == dict.fromkeys(text, 1) | {"x": 2}
+
+
+def test_a_flipped_bit_is_never_believed(tmp_path):
+    with Journal(str(tmp_path)) as journal:
+        journal.append(entries_of("ab", 1))
+        journal.append(entries_of("c", 1))
+    data = (tmp_path / NAME).read_bytes()
+    for at in range(len(data)):
+        (tmp_path / NAME).write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        assert found(tmp_path).items() <= {"a": 1, "b": 1, "c": 1}.items()
+    (tmp_path / NAME).write_bytes(data + bytes(500))
+    assert "".join(found(tmp_path)) == "abc"
+
+
+def test_digests_stand_in_for_a_journal(tmp_path):
+    entries = [digests.Entry(key, 1, bytes(16)) for key in (b"a", b"b")]
+    digests.write(str(tmp_path / digests.NAME), entries, 2)
+    assert found(tmp_path) == {"a": UNKNOWN, "b": UNKNOWN}
+    with Journal(str(tmp_path)) as journal:
+        journal.append(entries_of("bc", 5))
+    assert found(tmp_path) == {"a": UNKNOWN, "b": 5, "c": 5}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk(tmp_path):
+    with Journal(str(tmp_path)) as journal:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, journal._file)
+        os.close(full)
+        with pytest.raises(OutOfSpaceError, match="make room"):
+            journal.append(entries_of("a", 1))

@@ -1,0 +1,214 @@
+"""Going on: what holds is kept, what was changed or damaged is made again, and it is said."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from oracles import records
+from rs_tensor_encoder import kept, target
+from rs_tensor_encoder.digests import Digests, digest_of
+from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.errors import PatchError, SourceError
+from rs_tensor_encoder.manifest import Manifest
+
+
+@pytest.fixture
+def plan(plan_of, own_sample):
+    return plan_of(bigearthnet_s1=own_sample.sentinel_1, bigearthnet_s2=own_sample.sentinel_2)
+
+
+@pytest.fixture
+def begun(plan, tmp_path, monkeypatch):
+    """All eight patches are in the partial database, but the run was not finished."""
+    partly(plan, tmp_path / "out", monkeypatch, 8)
+    return tmp_path / "out"
+
+
+def partly(plan, path, monkeypatch, count):
+    """Encode some patches, then stop."""
+    with monkeypatch.context() as patch:
+        patch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+        patch.setattr("rs_tensor_encoder.batches.COMMIT", 1)
+        patch.setattr(target, "verify", lambda _: ["stopped by the test"])
+        stop = threading.Event()
+        done = []
+
+        def progress(patches, _):
+            done.append(patches)
+            if len(done) == count:
+                stop.set()
+
+        try:
+            report = encode(plan, str(path), stop=stop, progress=progress)
+        except OSError as error:
+            assert "stopped by the test" in str(error)
+        else:
+            assert report.interrupted
+    assert os.listdir(path.parent / f"{path.name}.partial")
+
+
+def right(plan, path):
+    """Compare with a run that nothing disturbed."""
+    whole = path.parent / "whole"
+    encode(plan, str(whole))
+    assert records(path) == records(whole)
+    sidecars = [(place / "rs-tensor-encoder.digests").read_bytes() for place in (path, whole)]
+    assert sidecars[0] == sidecars[1]
+    assert sorted(os.listdir(path)) == sorted(os.listdir(whole))
+    one, other = (Manifest.load(str(place)) for place in (path, whole))
+    assert (one.tensors, one.bytes, one.digests) == (other.tensors, other.bytes, other.digests)
+
+
+def file_of(plan, index, ending):
+    (found,) = Path(plan.locate(plan.patches[index])).glob(f"*{ending}.tif")
+    return found
+
+
+def test_what_was_not_touched_is_not_done_again(plan, begun):
+    # Looked at and read is not changed; other times than that of the last change do not count.
+    path = file_of(plan, 0, "_VV")
+    stat = path.stat()
+    path.read_bytes()
+    os.utime(path, ns=(stat.st_atime_ns + 10**9, stat.st_mtime_ns))
+    path.chmod(0o600)
+    report = encode(plan, str(begun))
+    assert (report.kept, report.encoded, report.notes) == (8, 0, plan.notes)
+    right(plan, begun)
+
+
+def rewrite(path):
+    """Put the pixels of the neighbour in the place of a file's; size and name stay the same."""
+    other = path.parent.parent / path.parent.name.replace("_48", "_49")
+    path.write_bytes((other / path.name.replace("_48", "_49")).read_bytes())
+
+
+def touch(path):
+    path.touch()
+
+
+def turn_back(path):
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - 1))
+
+
+def lengthen(path):
+    stat = path.stat()
+    path.write_bytes(path.read_bytes() + b"\0")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def rename(path):
+    path.rename(path.with_suffix(".TIF"))
+
+
+def shadow(path):
+    """A file with an extension that comes later was read; now there is one that comes first."""
+    shutil.copy2(path, path.with_suffix(".tiff"))
+    path.rename(path.with_suffix(".TIF"))
+
+
+@pytest.mark.parametrize("change", [rewrite, touch, turn_back, lengthen, rename, shadow])
+def test_edited_files_are_noticed(plan, begun, change):
+    # The first patch has the tile _48 here, and its neighbour the tile _49.
+    change(file_of(plan, 0, "_VH"))
+    report = encode(plan, str(begun))
+    assert (report.kept, report.encoded) == (7, 1)
+    assert report.notes[-1] == (
+        "the files of 1 patches were changed since they had been encoded, for example "
+        f"{plan.locate(plan.patches[0])}: encoded again"
+    )
+    right(plan, begun)
+
+
+def test_edits_between_more_than_two_runs(plan, tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    for index, count in enumerate((3, 2, 1)):
+        partly(plan, path, monkeypatch, count)
+        file_of(plan, index, "_VV").touch()
+    report = encode(plan, str(path))
+    assert report.complete
+    right(plan, path)
+
+
+def test_a_file_that_has_gone_is_a_failure_not_a_memory(plan, begun):
+    path = file_of(plan, 0, "_VV")
+    path.unlink()
+    report = encode(plan, str(begun))
+    assert not report.complete
+    assert (report.kept, report.encoded) == (7, 0)
+    assert [error.path for _, error in report.failures] == [str(path)]
+
+
+def test_a_file_that_cannot_be_looked_at_changes_nothing(plan, begun, monkeypatch):
+    path = begun.parent / "out.partial" / "data.mdb"
+    before = path.read_bytes()
+
+    class Blind:
+        def marks(self, files):
+            return [PatchError("x", "cannot be looked at: Input/output error", 5)] * len(files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "new_encoder", lambda _: Blind())
+        with pytest.raises(SourceError, match="nothing is lost"):
+            encode(plan, str(begun))
+    assert path.read_bytes() == before
+    assert encode(plan, str(begun)).kept == 8
+
+
+def test_records_that_are_not_what_was_written(plan, begun):
+    keys = [patch.key for patch in plan.patches]
+    with lmdb.open(f"{begun}.partial") as env, env.begin(write=True) as txn:
+        value = bytearray(txn.get(keys[1]))
+        value[-1] ^= 1
+        txn.put(keys[1], bytes(value))
+        txn.put(keys[3], b"")
+        txn.put(keys[5], bytes(txn.get(keys[6])))
+    report = encode(plan, str(begun))
+    assert (report.kept, report.encoded) == (5, 3)
+    assert "3 records of the last run are not what it had meant to write" in report.notes[-1]
+    right(plan, begun)
+
+
+@pytest.mark.parametrize(("left", "known"), [(0, 0), (100, 0), (500, 5)])
+def test_records_of_which_the_journal_knows_nothing(plan, begun, left, known):
+    os.truncate(f"{begun}.partial/rs-tensor-encoder.journal", left)
+    report = encode(plan, str(begun))
+    assert report.kept == known
+    assert report.complete
+    right(plan, begun)
+
+
+def test_complete_but_for_its_name(plan, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target.os, "rename", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            encode(plan, str(tmp_path / "out"))
+    assert "rs-tensor-encoder.journal" not in os.listdir(tmp_path / "out.partial")
+    report = encode(plan, str(tmp_path / "out"))
+    assert (report.kept, report.encoded) == (8, 0)
+    right(plan, tmp_path / "out")
+
+
+def test_a_stop_while_looking_keeps_all(plan, begun, monkeypatch):
+    monkeypatch.setattr(kept, "_CHUNK", 2)
+    stop = threading.Event()
+    report = encode(plan, str(begun), kept=lambda *_: stop.set(), stop=stop)
+    assert report.interrupted
+    assert not report.complete
+    assert encode(plan, str(begun)).kept == 8
+
+
+def test_every_digest_is_that_of_the_record(plan, tmp_path):
+    encode(plan, str(tmp_path / "out"))
+    found = records(tmp_path / "out")
+    entries = list(Digests(str(tmp_path / "out" / "rs-tensor-encoder.digests")))
+    assert [entry.key for entry in entries] == list(found)
+    for key, length, digest in entries:
+        assert (length, digest) == (len(found[key]), digest_of(found[key]))

@@ -62,7 +62,7 @@ BELOW = {
         "sources",
         "target",
     },
-    "comparison": set(),
+    "comparison": {"values"},
     "comparing": {"comparison", "database", "decoders", "layout", "sources"},
     "checker": {
         "machine",

@@ -118,6 +118,12 @@ def test_contributing_names_every_make_target():
     assert {"demo", "test", "lint", "bench"} <= named
 
 
+def test_every_promise_of_security_has_its_tests():
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) > 5
+    assert all((ROOT / "tests" / name).exists() for name in named)
+
+
 def test_sources_must_be_named():
     import click
 

@@ -14,8 +14,10 @@ from rs_tensor_encoder import encoder
 from rs_tensor_encoder.batches import cut, estimate
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
+from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.sources import Plan
+from rs_tensor_encoder.sources import Plan, Source, discover
+from tiff_factory import ramp, strips
 
 
 def expected_records(plan):
@@ -94,6 +96,38 @@ def test_what_a_target_is(bigearthnet, tmp_path):
     assert {"name": "B09", "dtype": "U16", "shape": [20, 20], "patches": 6} in manifest.tensors
     # No key but those of patches: readers take every key for one.
     assert records(tmp_path / "out").keys() == {patch.key for patch in bigearthnet.patches}
+
+
+def test_names_of_patches_never_become_names_of_files(tmp_path):
+    layout = parse(
+        "any", b"""
+        title = "any"
+        link = ""
+        option = "--any"
+        patch = "file"
+        path = '[^/]+'
+        key = "{name}"
+        [[files]]
+        path = "{name}.tif"
+        bands = ["A"]
+        """,
+    )  # fmt: skip
+    names = ["x..", "~", "a b", "%s%n", "\u00fcber", "x\ny", "-rf", "data.mdb", "$(touch x)", "{n}"]
+    (tmp_path / "source").mkdir()
+    for name in [*names, "broken"]:
+        strips(ramp()).write(tmp_path / "source" / f"{name}.tif")
+    (tmp_path / "source" / "broken.tif").write_bytes(b"")
+    plan = discover([Source(layout, str(tmp_path / "source"))])
+    assert not encode(plan, str(tmp_path / "out")).complete
+    ours = {"data.mdb", "lock.mdb", "failures.json"} | {
+        f"rs-tensor-encoder.{end}" for end in ("json", "journal")
+    }
+    assert set(os.listdir(tmp_path / "out.partial")) == ours
+    assert encode(plan, str(tmp_path / "out"), skip_failed=True).complete
+    assert set(os.listdir(tmp_path)) == {"source", "out"}
+    ours = ours - {"rs-tensor-encoder.journal"} | {"rs-tensor-encoder.digests"}
+    assert set(os.listdir(tmp_path / "out")) == ours
+    assert records(tmp_path / "out").keys() == {name.encode() for name in names}
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -212,3 +212,16 @@ def test_every_digest_is_that_of_the_record(plan, tmp_path):
     assert [entry.key for entry in entries] == list(found)
     for key, length, digest in entries:
         assert (length, digest) == (len(found[key]), digest_of(found[key]))
+
+
+def test_what_goes_between_the_plan_and_the_reading_is_named(plan, tmp_path):
+    path = file_of(plan, 0, "_VH")
+    path.unlink()
+    place = plan.locate(plan.patches[1])
+    shutil.rmtree(place)
+    report = encode(plan, str(tmp_path / "out"))
+    assert not report.complete
+    assert [str(error) for _, error in report.failures] == [
+        f"{path}: there is no such file",
+        f"{place}: there is no such file",
+    ]

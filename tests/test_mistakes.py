@@ -17,6 +17,8 @@ import safetensors.numpy
 import tifffile
 
 from oracles import records, signed
+from rs_tensor_encoder.machine import boot_id
+from rs_tensor_encoder.manifest import Manifest
 from tiff_factory import LONG, ramp, strips
 
 
@@ -376,6 +378,7 @@ def test_a_second_encoder_and_the_death_of_the_first(many_patches, run, tmp_path
     # Whatever kills the holder, its lock goes with it.
     first.kill()
     first.communicate()
+    assert Manifest.load(f"{tmp_path}/out.partial").boot == boot_id()
     outcome = run(*source, tmp_path / "out", "-q")
     assert outcome.code == 0
     assert "kept from before" in outcome.out

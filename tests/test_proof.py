@@ -9,7 +9,9 @@ import subprocess
 import sys
 
 import lmdb
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from oracles import records, signed
 from rs_tensor_encoder.database import can_verify
@@ -219,3 +221,37 @@ def test_untrusted_without_a_verifier_is_refused(run, copy, monkeypatch):
     outcome = run("info", "--untrusted", copy)
     assert outcome.code == 4
     assert "needs lmdb 3.0 or newer" in outcome.err
+
+
+def test_pipes_in_the_place_of_sidecars_are_not_waited_for(run, copy):
+    for name in ("rs-tensor-encoder.digests", "rs-tensor-encoder.json", "data.mdb"):
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        outcome = run("check", "--digests", copy)
+        assert outcome.code == 4
+        outcome = run("info", "--untrusted", copy, "-q")
+        assert outcome.code == (4 if name == "data.mdb" else 0)
+
+
+def test_names_of_strangers_cannot_command_a_terminal(run, copy, tmp_path):
+    evil = b"\x1b]0;evil\x07"
+    tensors = {"\x1b[2J": np.zeros((1, 1))}
+    with lmdb.open(str(tmp_path / "other")) as env, env.begin(write=True) as txn:
+        txn.put(evil, safetensors.numpy.save(tensors))
+    outcome = run("info", "--untrusted", tmp_path / "other")
+    assert "keys: \\x1b]0;evil\\x07 ..." in outcome.out
+    assert "\\x1b[2J" in outcome.out
+    evidence = copy / "rs-tensor-encoder.digests"
+    differing = run("check", "--digests", "--against", evidence, tmp_path / "other", "-v")
+    assert "Differs: \\x1b]0;evil\\x07: a record that the digests do not know" in differing.err
+    for text in (*outcome, *differing):
+        assert "\x1b" not in str(text)
+
+
+def test_headers_that_claim_more_than_there_is(roots, run, copy):
+    key, value = next(iter(records(copy).items()))
+    for length in (len(value) - 7, 1 << 31, 100_000_001, 1 << 63, (1 << 64) - 1):
+        edit(copy, lambda txn, n=length: txn.put(key, n.to_bytes(8, "little") + value[8:]))
+        outcome = run("check", *roots, copy, "--workers", "1")
+        assert outcome.code == 1
+        assert "not in the safetensors format: no such header" in outcome.err

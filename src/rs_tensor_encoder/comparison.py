@@ -8,6 +8,8 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from rs_tensor_encoder.values import header_of
+
 Tensors = dict[str, npt.NDArray[Any]]
 
 
@@ -49,6 +51,9 @@ def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
         Empty if the value is, byte for byte, what ``safetensors.numpy.save``
         writes of the bands.
     """
+    # Before another library goes by the length that a stranger may have written.
+    if header_of(value) is None:
+        return [Difference(patch, "the value is not in the safetensors format: no such header")]
     try:
         found = safetensors.numpy.load(value)
     except (SafetensorError, ValueError, KeyError) as error:

@@ -135,6 +135,8 @@ class Digests:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise TargetError(f"{path}: not a regular file")
         try:
             with open(path, "rb") as file:
                 head = file.read(_HEAD.size)

@@ -77,6 +77,9 @@ class Manifest:
             If there is one that cannot be understood, or that was edited.
         """
         path = os.path.join(directory, NAME)
+        # A pipe of this name would be waited for without end.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise TargetError(f"{path}: not a regular file")
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)

@@ -8,7 +8,7 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def _by_sources(
 def _say(report: "CheckReport", *, verbose: bool) -> None:
     shown = report.differences if verbose else report.differences[:_LISTED]
     for difference in shown:
-        click.echo(f"Differs: {difference}", err=True)
+        click.echo(f"Differs: {plain(str(difference))}", err=True)
     rest = len(report.differences) - len(shown)
     if rest:
         click.echo(f"... and {rest} more; -v lists them all", err=True)

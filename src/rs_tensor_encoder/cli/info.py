@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rs_tensor_encoder.cli import options
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, plain
 
 
 @click.command(
@@ -48,21 +48,22 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
         f"{megabytes(facts['file_bytes'])} on disk"
     )
     if facts["keys"]:
-        click.echo(f"keys: {facts['keys'][0]} ... {facts['keys'][-1]}")
+        click.echo(f"keys: {plain(facts['keys'][0])} ... {plain(facts['keys'][-1])}")
     for source in facts["sources"]:
-        click.echo(f"source: {name_source(source)}")
+        click.echo(plain(f"source: {name_source(source)}"))
     if facts["version"]:
         versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
-        click.echo(f"made by: rs-tensor-encoder {facts['version']} ({versions})")
+        click.echo(plain(f"made by: rs-tensor-encoder {facts['version']} ({versions})"))
     if facts["digests"]:
-        click.echo(f"digests: sha256 {facts['digests']}")
+        click.echo(plain(f"digests: sha256 {facts['digests']}"))
     if facts["left_out"]:
         click.echo(
             f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded"
         )
     click.echo("tensors:")
     for name, dtype, shape, patches in _grouped(facts["tensors"]):
-        click.echo(f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}")
+        line = f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}"
+        click.echo(plain(line))
     if facts["other"]:
         click.echo(f"other: {facts['other']:,} records that are not safetensors values")
 

@@ -94,5 +94,5 @@ def test_entries_that_must_not_be_written(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(TargetError, match="No such file"):
         Digests(str(tmp_path / "x"))
-    with pytest.raises(TargetError, match="cannot be read"):
+    with pytest.raises(TargetError, match="not a regular file"):
         Digests(str(tmp_path))

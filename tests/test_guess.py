@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracles import rasterio_bands, records, value_of
 from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.expressions import Expression
 from rs_tensor_encoder.guess import guess
 from rs_tensor_encoder.layout import builtin, parse
 from rs_tensor_encoder.patterns import generalise
@@ -247,8 +248,12 @@ PLAIN = st.text("aB1.é_- '\"\\{}()[]*+", min_size=1, max_size=8)
 def test_patterns_match_all_they_are_made_from(names):
     for name in names:
         assert re.compile(generalise(names), re.ASCII).fullmatch(name)
+        assert Expression(generalise(names)).fullmatch(name)
 
 
+# Names of files without a letter that a band could be called by.
+@example([("1", "[", 1), ("1", "+", 1)])
+@example([("1", "a+b", 1), ("1", "a[b", 1)])
 @given(st.lists(st.tuples(PLAIN, PLAIN, st.integers(1, 3)), min_size=1, max_size=6))
 def test_whatever_is_proposed_is_valid_and_finds_something(tmp_path_factory, files):
     root = tmp_path_factory.mktemp("any")

@@ -78,11 +78,10 @@ def by_directory(root: str, tiffs: Sequence[str]) -> Groups | None:
     for name in sorted(names, key=_natural):
         label = name.removeprefix("{name}").lstrip("_-. ")
         prefix = name[: len(name) - len(label)]
-        plain = "{" not in label and "}" not in label
         files = [files[name] for files in alike.values() if name in files]
-        groups.append(
-            Group(f"{name}.tif", _plain(label), files, prefix if plain and label else None)
-        )
+        # What is to stand for {band} in the path must be in the name as it is.
+        whole = label if label == _plain(label) else ""
+        groups.append(Group(f"{name}.tif", _plain(label), files, prefix if whole else None))
     return Groups(True, sorted(alike), groups)
 
 

@@ -426,9 +426,10 @@ cdef class Encoder:
         Returns
         -------
         list of int or PatchError
-            A number per patch that depends on the sizes of its files, the times
-            of their last change and their extensions: as long as it stays the
-            same, they have not changed. Or why a file cannot be looked at.
+            A number per patch that depends on its format, the sizes of its files,
+            the times of their last change and their extensions: as long as it
+            stays the same, they have not changed. Or why a file cannot be looked
+            at.
         """
         cdef Job job
         cdef Problem problem
@@ -524,7 +525,8 @@ cdef class Encoder:
         # Open the directory of a patch.
         cdef int directory
         self.name[0] = 0
-        job.mark = 0
+        # Which files it has counts, too: one that was renamed into another is a change.
+        job.mark = <uint64_t>job.format + 1
         directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         while directory < 0 and errno == EINTR:
             directory = openat(AT_FDCWD, job.directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY)

@@ -1,5 +1,6 @@
 """Going on: what holds is kept, what was changed or damaged is made again, and it is said."""
 
+import json
 import os
 import shutil
 import threading
@@ -7,13 +8,17 @@ from pathlib import Path
 
 import lmdb
 import pytest
+import safetensors.numpy
 
 from oracles import records
 from rs_tensor_encoder import kept, target
 from rs_tensor_encoder.digests import Digests, digest_of
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import PatchError, SourceError
+from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
+from rs_tensor_encoder.sources import Source, discover
+from tiff_factory import ramp, strips
 
 
 @pytest.fixture
@@ -212,6 +217,87 @@ def test_every_digest_is_that_of_the_record(plan, tmp_path):
     assert [entry.key for entry in entries] == list(found)
     for key, length, digest in entries:
         assert (length, digest) == (len(found[key]), digest_of(found[key]))
+
+
+OWN = b"""
+patch = "file"
+path = 'images/[a-z]'
+key = "{name}"
+[[files]]
+path = "{name}.tif"
+bands = ["A"]
+[[files]]
+path = "../masks/{name}.tif"
+bands = ["mask"]
+with = "mask"
+optional = true
+[[files]]
+path = "../labels/{name}.tif"
+bands = ["label"]
+with = "label"
+optional = true
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Images with masks and labels in sibling directories; only half of them have one."""
+    for place, names in [("images", "abcdef"), ("masks", "ab"), ("labels", "bc")]:
+        (tmp_path / "tree" / place).mkdir(parents=True)
+        for name in names:
+            strips(ramp()).write(tmp_path / "tree" / place / f"{name}.tif")
+    layout = parse("own", OWN).asking(["mask", "label"])
+    return discover([Source(layout, str(tmp_path / "tree"))])
+
+
+def test_optional_files_and_those_of_other_directories_are_kept(own, tmp_path, monkeypatch):
+    partly(own, tmp_path / "out", monkeypatch, 6)
+    report = encode(own, str(tmp_path / "out"))
+    assert (report.kept, report.encoded, report.notes) == (6, 0, [])
+    right(own, tmp_path / "out")
+    found = records(tmp_path / "out")
+    names = [set(safetensors.numpy.load(value)) - {"A"} for value in found.values()]
+    assert names == [{"mask"}, {"mask", "label"}, {"label"}, set(), set(), set()]
+
+
+@pytest.mark.parametrize(
+    ("change", "patch"),
+    [
+        (lambda tree: (tree / "masks" / "a.tif").touch(), "a"),
+        (lambda tree: (tree / "masks" / "b.tif").unlink(), "b"),
+        # Of the same size and time: only what it is called has changed.
+        (lambda tree: (tree / "masks" / "a.tif").rename(tree / "labels" / "a.tif"), "a"),
+        (lambda tree: shutil.copy2(tree / "labels" / "c.tif", tree / "masks" / "d.tif"), "d"),
+        (lambda tree: (tree / "masks" / "a.tif").rename(tree / "masks" / "a.TIF"), "a"),
+    ],
+    ids=["edited", "removed", "moved", "added", "renamed"],
+)
+def test_a_change_of_what_a_patch_has_is_noticed(own, tmp_path, monkeypatch, change, patch):
+    partly(own, tmp_path / "out", monkeypatch, 6)
+    change(tmp_path / "tree")
+    report = encode(own, str(tmp_path / "out"))
+    assert (report.kept, report.encoded) == (5, 1)
+    place = tmp_path / "tree" / "images" / patch
+    assert report.notes[-1].endswith(
+        f"changed since they had been encoded, for example {place}: encoded again"
+    )
+    right(own, tmp_path / "out")
+
+
+def test_going_on_with_requests(run, own, tmp_path):
+    tree = Path(own.sources[0].root)
+    (tmp_path / "own.toml").write_bytes(OWN)
+    whole = (tree / "images" / "e.tif").read_bytes()
+    (tree / "images" / "e.tif").write_bytes(b"")
+    command = ["--layout", tmp_path / "own.toml", tree, "--with", "mask", tmp_path / "out", "-q"]
+    assert run(*command).code == 1
+    (tree / "images" / "e.tif").write_bytes(whole)
+    (tree / "masks" / "a.tif").touch()
+    # Was not asked for, so it does not count.
+    (tree / "labels" / "b.tif").touch()
+    outcome = run(*command, "--json")
+    found = json.loads(outcome.out)
+    assert (outcome.code, found["kept"], found["encoded"]) == (0, 4, 2)
 
 
 def test_what_goes_between_the_plan_and_the_reading_is_named(plan, tmp_path):

@@ -258,12 +258,24 @@ def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
     for bit, entry in enumerate(layout.optional):
         paths = [file.path.format_map(groups) for file in layout.files if file.entry == entry]
         if any(
-            os.path.exists(os.path.join(directory, path + extension))
+            _is_there(os.path.join(directory, path + extension))
             for path in paths
             for extension in EXTENSIONS
         ):
             variant |= 1 << bit
     return variant
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether there is a file, a link that leads nowhere, or something that hides it."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # Reading it will say why not: it must not be taken for lacking.
+        return True
+    return True
 
 
 def _is_foreign(source: Source, scan: _Scan) -> bool:

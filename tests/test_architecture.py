@@ -63,7 +63,7 @@ BELOW = {
         "target",
     },
     "comparison": {"values"},
-    "comparing": {"comparison", "database", "decoders", "layout", "sources"},
+    "comparing": {"comparison", "database", "decoders", "layout", "looks"},
     "checker": {
         "machine",
         "comparing",

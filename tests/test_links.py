@@ -123,6 +123,86 @@ def test_paths_of_several_components_stay_inside(tmp_path):
     assert "there is no such file" in str(outcome(b"../b/y"))
 
 
+OWN = """
+patch = "file"
+path = 'images/[a-z]'
+key = "{name}"
+[[files]]
+path = "{name}.tif"
+bands = ["A"]
+[[files]]
+path = "../masks/{name}.tif"
+bands = ["mask"]
+with = "mask"
+optional = true
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A tree with masks in a sibling directory, outside of which there are others."""
+    (tmp_path / "own.toml").write_text(OWN)
+    for place in ("tree/images", "tree/masks", "outside"):
+        (tmp_path / place).mkdir(parents=True)
+        for name in "ab":
+            strips(ramp()).write(tmp_path / place / f"{name}.tif")
+    return tmp_path
+
+
+def test_a_layout_leads_nowhere_else(run, own):
+    source = ["--layout", own / "own.toml", own / "tree"]
+    asked = [*source, "--with", "mask"]
+    assert run(*asked, own / "whole", "-q").code == 0
+    # A link to a directory inside of the source is followed.
+    (own / "tree" / "masks").rename(own / "tree" / "other")
+    (own / "tree" / "masks").symlink_to("other")
+    assert run(*asked, own / "linked", "-q").code == 0
+    assert records(own / "linked") == records(own / "whole")
+    assert run("check", *asked, own / "linked", "-q", "--workers", "1").code == 0
+    # One that leads out of it is not, by any verb.
+    (own / "tree" / "masks").unlink()
+    (own / "tree" / "masks").symlink_to(own / "outside")
+    outcome = run(*asked, own / "out", "-q")
+    assert outcome.code == 1
+    mask = own / "tree" / "images" / "../masks/a.tif"
+    assert f"{mask}: leads out of the source by a symbolic link" in outcome.err
+    outcome = run("check", *asked, own / "whole", "-q", "--workers", "1")
+    assert outcome.code == 1
+    assert "leads out of the source by a symbolic link" in outcome.err
+    outcome = run("layouts", "--try", *source[1:])
+    assert outcome.code == 0
+    assert "masks/a.tif: leads out of the tree by a symbolic link (--with mask)" in outcome.err
+
+
+@pytest.mark.parametrize("verb", ["--guess", "--try"])
+def test_layouts_look_at_nothing_else(run, own, verb):
+    for name in "cdefgh":
+        (own / "tree" / "images" / f"{name}.tif").symlink_to(own / "outside" / "a.tif")
+    os.mkfifo(own / "tree" / "images" / "i.tif")
+    (own / "tree" / "images" / "a.tif").unlink()
+    (own / "tree" / "images" / "b.tif").unlink()
+    if verb == "--guess":
+        outcome = run("layouts", "--guess", own / "tree")
+        assert "cannot be read" in outcome.out
+    else:
+        outcome = run("layouts", "--try", own / "own.toml", own / "tree")
+        assert outcome.code == 1
+        assert "images/c.tif: leads out of the tree by a symbolic link" in outcome.err
+        assert "images/i.tif: not a regular file" in outcome.err
+
+
+def test_optional_files_that_lead_nowhere_are_not_lacking(run, own):
+    asked = ["--layout", own / "own.toml", own / "tree", "--with", "mask"]
+    mask = own / "tree" / "masks" / "a.tif"
+    mask.unlink()
+    mask.symlink_to("nowhere")
+    outcome = run(*asked, own / "out", "-q")
+    assert outcome.code == 1
+    assert "masks/a.tif: there is no such file" in outcome.err
+    mask.unlink()
+    assert run(*asked, own / "out", "-q").code == 0
+
+
 def test_without_roots_no_link_is_followed(tmp_path):
     strips(ramp()).write(tmp_path / "x.tif")
     (tmp_path / "y.tif").symlink_to("x.tif")

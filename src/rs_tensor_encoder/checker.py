@@ -211,10 +211,7 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
 
 
 def _job(plan: Plan, patch: Patch, *, present: bool) -> Job:
-    format_, directory, names = plan.files(patch)
-    paths = [
-        os.path.join(os.fsdecode(directory), name) for name in os.fsdecode(names).split("\0")[:-1]
-    ]
-    bands = [file.bands for file in plan.formats[format_]]
+    files = plan.files(patch)
+    bands = [file.bands for file in plan.formats[files.format]]
     root = plan.sources[patch.place.source].root
-    return Job(patch.key, root, list(zip(paths, bands, strict=True)), present)
+    return Job(patch.key, root, list(zip(files.paths, bands, strict=True)), present)

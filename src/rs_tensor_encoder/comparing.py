@@ -15,7 +15,7 @@ import lmdb
 from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
-from rs_tensor_encoder.sources import inside
+from rs_tensor_encoder.looks import inside
 
 # Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
 _CHUNK = 4

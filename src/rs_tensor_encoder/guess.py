@@ -180,7 +180,7 @@ def _looks(root: str, group: Group) -> tuple[Looks | None, set[tuple[int, int]],
     found = []
     for path in some(sorted(group.files), _FILES)[:_FILES]:
         with suppress(ValueError):
-            found.append(look_into(os.path.join(root, path)))
+            found.append(look_into(root, path))
     found = [looks for looks in found if looks.bands < _MOST_BANDS]
     if not found:
         return None, set(), ""

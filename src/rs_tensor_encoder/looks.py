@@ -1,6 +1,7 @@
 """What a TIFF file says it holds, without decoding it: for people, not for encoding."""
 
 import logging
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,19 @@ class Looks:
         return f"{bands}, {self.dtype}, {self.rows} x {self.columns}"
 
 
-def look_into(path: str) -> Looks:
+def inside(path: str, root: str) -> bool:
+    """Tell whether a path, all links followed, is below a root."""
+    real = os.path.realpath(root)
+    return os.path.commonpath([real, os.path.realpath(path)]) == real
+
+
+def look_into(root: str, path: str) -> Looks:
     """Read the first directory of a TIFF file.
+
+    Parameters
+    ----------
+    root, path : str
+        A tree, and a path below it: links are followed inside the tree only.
 
     Raises
     ------
@@ -33,6 +45,12 @@ def look_into(path: str) -> Looks:
     """
     import tifffile
 
+    path = os.path.join(root, path)
+    # A pipe would be waited for without end.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("not a regular file")
+    if not inside(path, root):
+        raise ValueError("leads out of the tree by a symbolic link")
     # It would log what it also raises.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:

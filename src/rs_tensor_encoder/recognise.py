@@ -107,16 +107,18 @@ def datasets(survey: Survey) -> list[Layout]:
             found[layout.name] += count
             if count and layout.name not in first:
                 tiff = min(name for name in files if stem(name) is not None)
-                first[layout.name] = os.path.join(survey.root, directory, tiff)
+                first[layout.name] = os.path.join(directory, tiff)
     most = max(found.values(), default=0)
     best = [layout for layout in builtin() if most and found[layout.name] == most]
-    return best if len(best) < 2 else [x for x in best if _fits(x, first[x.name])] or best
+    if len(best) < 2:
+        return best
+    return [x for x in best if _fits(x, survey.root, first[x.name])] or best
 
 
-def _fits(layout: Layout, path: str) -> bool:
+def _fits(layout: Layout, root: str, path: str) -> bool:
     """Tell whether a file has as many bands as the first one of a layout."""
     try:
-        return look_into(path).bands == len(layout.files[0].bands)
+        return look_into(root, path).bands == len(layout.files[0].bands)
     except ValueError:
         return False
 

@@ -79,7 +79,7 @@ def bands(root: str, path: str) -> int:
 def kind(root: str, path: str) -> tuple[int, str]:
     """Number of bands and sample type of a file; none if it cannot be read."""
     try:
-        looks = look_into(os.path.join(root, path))
+        looks = look_into(root, path)
     except ValueError:
         return 0, ""
     return looks.bands, looks.dtype

@@ -61,6 +61,12 @@ class Files(NamedTuple):
     directory: bytes
     names: bytes
 
+    @property
+    def paths(self) -> list[str]:
+        """Paths of the files, without extension."""
+        directory = os.fsdecode(self.directory)
+        return [os.path.join(directory, name) for name in os.fsdecode(self.names).split("\0")[:-1]]
+
 
 @dataclass
 class Plan:
@@ -133,12 +139,6 @@ def discover(sources: Sequence[Source]) -> Plan:
     plan.patches.sort(key=itemgetter(0))
     _check_keys(plan)
     return plan
-
-
-def inside(path: str, root: str) -> bool:
-    """Tell whether a path, all links followed, is below a root."""
-    real = os.path.realpath(root)
-    return os.path.commonpath([real, os.path.realpath(path)]) == real
 
 
 class _Scan(NamedTuple):

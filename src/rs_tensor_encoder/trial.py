@@ -102,10 +102,10 @@ def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
 
 
 def _show(plan: Plan, patch: Patch, root: str) -> Shown:
-    format_, _, _ = plan.files(patch)
+    found = plan.files(patch)
     files = [
-        _look_at(path, file, root)
-        for path, file in zip(_paths(plan, patch), plan.formats[format_], strict=True)
+        _look_at(os.path.normpath(path), file, root)
+        for path, file in zip(found.paths, plan.formats[found.format], strict=True)
     ]
     return Shown(patch.key.decode(), os.path.relpath(plan.locate(patch), root), files)
 
@@ -117,22 +117,13 @@ def _look_at(base: str, file: File, root: str) -> Found:
         return Found(path, file.bands, file.on, None, "there is no such file")
     below = os.path.relpath(path, root)
     try:
-        looks = look_into(path)
+        looks = look_into(root, below)
     except ValueError as error:
         return Found(below, file.bands, file.on, None, str(error))
     if looks.bands != len(file.bands):
         reason = f"the file has {looks.bands} bands, not {len(file.bands)}"
         return Found(below, file.bands, file.on, looks, reason)
     return Found(below, file.bands, file.on, looks)
-
-
-def _paths(plan: Plan, patch: Patch) -> list[str]:
-    """Paths of a patch's files, without extension."""
-    _, directory, names = plan.files(patch)
-    place = os.fsdecode(directory)
-    return [
-        os.path.normpath(os.path.join(place, name)) for name in os.fsdecode(names).split("\0")[:-1]
-    ]
 
 
 def _unmatched(plan: Plan, files: list[str], root: str) -> list[str]:
@@ -142,10 +133,10 @@ def _unmatched(plan: Plan, files: list[str], root: str) -> list[str]:
     layout = plan.sources[0].layout
     elsewhere = any("/" in file.path for file in layout.files)
     for patch in plan.patches:
-        directory = os.path.normpath(os.fsdecode(plan.files(patch).directory))
+        found = plan.files(patch)
         # Of large trees only a part was seen.
-        if elsewhere or directory in here:
-            for base in _paths(plan, patch):
+        if elsewhere or os.path.normpath(os.fsdecode(found.directory)) in here:
+            for base in map(os.path.normpath, found.paths):
                 for extension in EXTENSIONS:
                     seen.pop(base + extension, None)
     return list(seen.values())

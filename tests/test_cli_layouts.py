@@ -101,6 +101,20 @@ def test_what_is_read_on_request_only_may_be_lacking(run, layouts, tmp_path):
     assert outcome.err.endswith(".mask.tif: there is no such file (--with mask)\n")
 
 
+def test_names_cannot_command_the_terminal(run, tmp_path):
+    (tmp_path / "my.toml").write_text(
+        "patch = 'file'\npath = 'a.*'\nkey = '{name}'\n"
+        "[[files]]\npath = '{name}.tif'\nbands = ['A']\n"
+    )
+    for name in ("a\x1b[2J", "a\x1b]0;x", "b\x1b[2J"):
+        write(tmp_path / "tree" / f"{name}.tif")
+    (tmp_path / "tree" / "a\x1b[2J.tif").write_text("no TIFF file")
+    outcome = run("layouts", "--try", tmp_path / "my.toml", tmp_path / "tree")
+    assert outcome.code == 1
+    assert "key a\\x1b[2J\n" in outcome.out
+    assert "\x1b" not in outcome.out + outcome.err
+
+
 def test_trying_as_json(run, layouts, tmp_path):
     layout = layouts["eurosat-ms"]
     for number in range(9):

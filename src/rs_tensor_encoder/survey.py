@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rs_tensor_encoder.plain import plain
+
 # Entries that are looked at. A directory is looked into as far as its share goes, but
 # at least so far that the files of a patch are seen together.
 _BUDGET = 20_000
@@ -79,14 +81,7 @@ def kinds(paths: Iterable[str]) -> list[tuple[str, int]]:
         first, count = found.get(kind, (path, 0))
         found[kind] = (first, count + 1)
     ranked = sorted(found.values(), key=lambda item: -item[1])
-    return [(_printable(path), count) for path, count in ranked]
-
-
-def _printable(path: str) -> str:
-    """Write a path so that any terminal takes it."""
-    return "".join(
-        x if x.isprintable() else x.encode("unicode_escape").decode("ascii") for x in path
-    )
+    return [(plain(path), count) for path, count in ranked]
 
 
 def listed(paths: Iterable[str], most: int = 3) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from rs_tensor_encoder.cli import options
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes, plain
+from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
+from rs_tensor_encoder.plain import plain
 
 
 @click.command(

@@ -10,6 +10,7 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import families, short_title
 from rs_tensor_encoder.cli.options import clean_directory, counted
 from rs_tensor_encoder.layout import Layout, builtin, read, text_of
+from rs_tensor_encoder.plain import plain
 from rs_tensor_encoder.templates import shorten
 
 if TYPE_CHECKING:
@@ -128,20 +129,20 @@ def _try(file: str, root: str, *, as_json: bool) -> int:
         return code
     click.echo(f"{root}: {counted(trial.patches, 'patch')} of {layout.title}")
     for patch in trial.shown:
-        click.echo(f"key {patch.key}")
+        click.echo(plain(f"key {patch.key}"))
         for found in patch.files:
             bands = shorten(found.bands)
             looks = f"{found.looks}: {bands}" if found.looks else bands
             asked = f" (--with {found.request})" if found.request else ""
-            click.echo(f"  {found.path}: {found.problem or looks}{asked}")
+            click.echo(plain(f"  {found.path}: {found.problem or looks}{asked}"))
     if trial.patches > len(trial.shown):
         click.echo(f"... and {counted(trial.patches - len(trial.shown), 'patch')} more")
     for note in trial.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {plain(note)}", err=True)
     for problem in trial.lacking[:_LISTED]:
-        click.echo(f"Would fail if asked for: {problem}", err=True)
+        click.echo(f"Would fail if asked for: {plain(problem)}", err=True)
     for problem in trial.problems[:_LISTED]:
-        click.echo(f"Would fail: {problem}", err=True)
+        click.echo(f"Would fail: {plain(problem)}", err=True)
     if trial.problems:
         click.echo(
             f"{counted(len(trial.problems), 'file')} of the "

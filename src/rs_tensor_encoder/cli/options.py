@@ -87,13 +87,3 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun}es" if noun.endswith("ch") else f"{number:,} {noun}s"
-
-
-def plain(text: str) -> str:
-    """Write a name that a stranger may have chosen so that it cannot command a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )

@@ -68,6 +68,8 @@ def test_a_layout_says_what_a_patch_is():
         ('"M"', '"__metadata__"', "'__metadata__' is reserved"),
         ("[[files]]", "[[file]]", "unknown key 'file'"),
         ('bands = ["M"]', "", "[[files]] must have 'path' and 'bands'"),
+        ('"M"', ", ".join(f'"{x}{{1..9999}}"' for x in "abc"), "not be more than 10000 in all"),
+        ('"M"]', '"M{1..9999}"]', "not be more than 10000 in all"),
         ("title =", "title", "not a TOML file"),
     ],
 )

@@ -36,6 +36,9 @@ def test_names_for_people():
     bands = ["B01", "B02", "B03", "B04", "B8A", "B09", "B10", "VV", "VH", "1", "2", "3", "4", "6"]
     assert templates.shorten(bands) == "B01 ... B04 B8A B09 B10 VV VH 1 ... 4 6"
     assert templates.shorten([]) == ""
+    # Numbers that are none, and what a search that goes back and forth would not end with.
+    bands = ["1" * 5000, "1" * 4999 + "2", "1" * 500_000 + "x", "x", "y0"]
+    assert templates.shorten(bands) == " ".join(bands)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rs_tensor_encoder.errors import LayoutError
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 # Lines beyond which a key is not looked for: the time is quadratic.
-_LINES = 2000
+_LINES = 500
 
 
 class Document:

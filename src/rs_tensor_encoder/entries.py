@@ -1,6 +1,7 @@
 """The ``[[files]]`` of a layout."""
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from rs_tensor_encoder import templates
@@ -65,8 +66,16 @@ def read_files(document: Document) -> tuple[File, ...]:
             "there must be at least one [[files]], with 'path' and 'bands'", "files"
         )
     files: list[File] = []
+    count = 0
     for index, entry in enumerate(entries):
-        files += _read(document, index, entry)
+        found = _read(document, index, entry)
+        files += found
+        count += sum(len(file.bands) for file in found)
+        if count > templates.MOST_BANDS:
+            raise document.error(
+                f"'bands' must not be more than {templates.MOST_BANDS} in all",
+                "files", index, "bands",
+            )  # fmt: skip
     seen: set[str] = set()
     for file in files:
         for band in file.bands:
@@ -112,7 +121,9 @@ def _read(document: Document, index: int, entry: Any) -> list[File]:
             *where, "path",
         )  # fmt: skip
     try:
-        bands = tuple(band for text in entry["bands"] for band in templates.expand(text))
+        rows = (band for text in entry["bands"] for band in templates.expand(text))
+        # One more than there may be: a few words can stand for any number.
+        bands = tuple(islice(rows, templates.MOST_BANDS + 1))
     except ValueError as error:
         raise document.error(f"'bands': {error}", *where, "bands") from None
     if "__metadata__" in bands:

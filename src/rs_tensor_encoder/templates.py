@@ -6,8 +6,11 @@ from collections.abc import Collection, Iterator
 
 _RANGE = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", re.DOTALL)
 
-# More bands than any sensor has, and fewer than make a layout slow.
-_MOST_BANDS = 10_000
+#: More bands than any sensor has, and fewer than make a layout slow.
+MOST_BANDS = 10_000
+
+# Digits of a number in a band's name, beyond which it is taken for text.
+_DIGITS = 9
 
 
 def fields(template: str) -> list[str]:
@@ -81,8 +84,8 @@ def expand(band: str) -> list[str]:
     if found is None:
         return [band]
     before, first, last, after = found.groups()
-    if max(len(first), len(last)) > 9 or not 0 <= int(last) - int(first) < _MOST_BANDS:
-        raise ValueError(f"{band!r} must go up, and to fewer than {_MOST_BANDS} bands")
+    if max(len(first), len(last)) > _DIGITS or not 0 <= int(last) - int(first) < MOST_BANDS:
+        raise ValueError(f"{band!r} must go up, and to fewer than {MOST_BANDS} bands")
     return [f"{before}{i}{after}" for i in range(int(first), int(last) + 1)]
 
 
@@ -98,10 +101,15 @@ def shorten(bands: Collection[str]) -> str:
 
 
 def _follows(one: str, other: str) -> bool:
-    before, after = re.fullmatch(r"(.*?)(\d*)", one), re.fullmatch(r"(.*?)(\d*)", other)
-    if before is None or after is None or not before.group(2) or not after.group(2):
-        return False
-    return before.group(1) == after.group(1) and int(after.group(2)) == int(before.group(2)) + 1
+    name, number = _split(one)
+    return (name, number + 1) == _split(other) and number >= 0
+
+
+def _split(band: str) -> tuple[str, int]:
+    """Cut the number from the end of a band's name; -1 if there is none."""
+    name = band.rstrip(string.digits)
+    digits = band[len(name) :]
+    return name, int(digits) if 0 < len(digits) <= _DIGITS else -1
 
 
 def components(pattern: str) -> int:

@@ -27,6 +27,25 @@ def test_a_torn_or_foreign_manifest_is_an_error(tmp_path, text):
         Manifest.load(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"sources": [{"layout": "x", "root": "x"}]},
+        {"sources": [{"digest": "x", "root": "x"}]},
+        {"left_out": [{"path": "x"}]},
+        {"tensors": [{"dtype": "U8", "shape": [1, 1], "patches": 1}]},
+        {"tensors": [{"dtype": "U8", "shape": [1, 1], "name": []}]},
+    ],
+)
+def test_entries_that_lack_something(tmp_path, forged):
+    manifest = Manifest([])
+    for name, value in forged.items():
+        setattr(manifest, name, value)
+    manifest.save(str(tmp_path))
+    with pytest.raises(TargetError, match=r"cannot be understood: '.*' is not what it should be"):
+        Manifest.load(str(tmp_path))
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.json"
     write_json(str(path), {"a": 1})

@@ -21,6 +21,9 @@ FAILURES = "failures.json"
 
 _FORMAT = 2
 
+# What the entries of lists must have.
+_KEYS = {"sources": {"layout", "digest", "root"}, "left_out": {"patch"}}
+
 
 @dataclass
 class Manifest:
@@ -93,7 +96,7 @@ class Manifest:
             raise TargetError(f"{path}: torn or edited: its contents and its checksum differ")
         known = {field.name: field.type for field in fields(cls)}
         for name, value in data.items():
-            if name not in known or not _is(value, known[name]):
+            if name not in known or not _is(value, known[name]) or not _has_keys(name, value):
                 raise TargetError(
                     f"{path}: cannot be understood: {name!r} is not what it should be"
                 )
@@ -169,17 +172,29 @@ def _checksum(data: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _has_keys(name: str, value: Any) -> bool:
+    """Tell whether every entry of a list has what others will look for."""
+    return name not in _KEYS or all(item.keys() >= _KEYS[name] for item in value)
+
+
 def _is(value: Any, kind: Any) -> bool:
     """Tell whether a value of JSON is of the type that a field is annotated with."""
     if kind == list[dict[str, str]]:
         return isinstance(value, list) and all(_is(item, dict[str, str]) for item in value)
     if kind == list[dict[str, Any]]:
-        return isinstance(value, list) and all(is_tensor(item) for item in value)
+        return isinstance(value, list) and all(_is_row(item) for item in value)
     if kind == dict[str, str]:
         return isinstance(value, dict) and all(type(text) is str for text in value.values())
     if kind == str | None:
         return value is None or type(value) is str
     return type(value) is kind
+
+
+def _is_row(entry: Any) -> bool:
+    """Tell whether an entry is one of the table of tensors."""
+    if not is_tensor(entry):
+        return False
+    return type(entry.get("name")) is str and type(entry.get("patches")) is int
 
 
 def write_json(path: str, data: Any) -> None:

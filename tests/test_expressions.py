@@ -1,12 +1,16 @@
 """Expressions of strangers: as `re` matches them, or refused; never for ever."""
 
 import re
+from collections import Counter
 
 import pytest
 
+from oracles import records
 from rs_tensor_encoder.errors import LayoutError, SourceError
 from rs_tensor_encoder.expressions import Expression
 from rs_tensor_encoder.layout import builtin, parse
+from tiff_factory import ramp, strips
+from trees import PATCHES
 
 LAYOUT = """
 title = "t"
@@ -67,8 +71,13 @@ def test_it_matches_as_the_engine_of_our_own_layouts_does():
         "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_70_٤٨",
         "x",
         "",
+        *(
+            "/".join(path.split("/")[-depth:])
+            for path, _ in PATCHES.values()
+            for depth in range(1, 5)
+        ),
     ]
-    matches = 0
+    matches = Counter()
     for layout in builtin():
         assert isinstance(layout.pattern, re.Pattern)
         expression = Expression(layout.pattern.pattern)
@@ -78,8 +87,8 @@ def test_it_matches_as_the_engine_of_our_own_layouts_does():
             assert (ours is None) == (theirs is None)
             if ours is not None:
                 assert ours.groupdict() == theirs.groupdict()
-                matches += 1
-    assert matches >= 3
+                matches[layout.name] += 1
+    assert matches.keys() == PATCHES.keys()
 
 
 def test_groups_that_took_no_part_are_none():
@@ -91,3 +100,44 @@ def test_names_that_are_not_utf_8():
     assert Expression("a+").fullmatch("b\udcff") is None
     with pytest.raises(SourceError, match="not valid UTF-8"):
         Expression(".+").fullmatch("b\udcff")
+
+
+@pytest.mark.parametrize("text", [r"(a+)+$", r"(a|a)*", r"((a*)*)*", r"(\w|\w\w)+$"])
+def test_the_command_is_not_kept_waiting(run, tmp_path, text):
+    """A layout of a stranger, and names that would keep Python's engine busy for ever."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("a" * 40, "a" * 200 + "!", "a" * 199 + "-", "aaa"):
+        strips(ramp()).write(tree / f"{name}.tif")
+    (tmp_path / "own.toml").write_text(
+        f"patch = 'file'\npath = '{text}'\nkey = '{{name}}'\n"
+        "[[files]]\npath = '{name}.tif'\nbands = ['A']\n"
+    )
+    source = ["--layout", tmp_path / "own.toml", tree]
+    assert run(*source, tmp_path / "out", "-q").code == 0
+    assert list(records(tmp_path / "out")) == [b"aaa", b"a" * 40]
+    assert run("check", *source, tmp_path / "out", "-q", "--workers", "1").code == 0
+    outcome = run("layouts", "--try", *source[1:])
+    assert outcome.code == 0
+    assert "tree: 2 patches of own\n" in outcome.out
+    assert "2 files left over, which no patch has:" in outcome.out
+    # What is proposed for such names does not keep anybody waiting either.
+    outcome = run("layouts", "--guess", tree)
+    assert outcome.code == 0
+    parse("guessed", outcome.out.encode()).match("a" * 4000)
+
+
+def test_an_expression_that_is_refused_on_the_command_line(run, tmp_path):
+    (tmp_path / "own.toml").write_text(
+        "patch = 'file'\npath = '(?=a)b'\nkey = '{name}'\n"
+        "[[files]]\npath = '{name}.tif'\nbands = ['A']\n"
+    )
+    for verb in (["layouts", "--try"], ["--layout"]):
+        target = [tmp_path / "out"] if verb == ["--layout"] else []
+        outcome = run(*verb, tmp_path / "own.toml", tmp_path, *target)
+        assert outcome.code == 2
+        assert outcome.err == (
+            f"Error: layout {tmp_path / 'own.toml'}, line 2: 'path' is not a regular expression: "
+            "invalid perl operator: (?= (RE2 matches it, which knows neither look-arounds nor back "
+            "references, because they may take for ever)\n"
+        )

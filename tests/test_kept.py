@@ -19,6 +19,7 @@ from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Source, discover
 from tiff_factory import ramp, strips
+from trees import SIBLINGS
 
 
 @pytest.fixture
@@ -219,26 +220,6 @@ def test_every_digest_is_that_of_the_record(plan, tmp_path):
         assert (length, digest) == (len(found[key]), digest_of(found[key]))
 
 
-OWN = b"""
-patch = "file"
-path = 'images/[a-z]'
-key = "{name}"
-[[files]]
-path = "{name}.tif"
-bands = ["A"]
-[[files]]
-path = "../masks/{name}.tif"
-bands = ["mask"]
-with = "mask"
-optional = true
-[[files]]
-path = "../labels/{name}.tif"
-bands = ["label"]
-with = "label"
-optional = true
-"""
-
-
 @pytest.fixture
 def own(tmp_path):
     """Images with masks and labels in sibling directories; only half of them have one."""
@@ -246,7 +227,7 @@ def own(tmp_path):
         (tmp_path / "tree" / place).mkdir(parents=True)
         for name in names:
             strips(ramp()).write(tmp_path / "tree" / place / f"{name}.tif")
-    layout = parse("own", OWN).asking(["mask", "label"])
+    layout = parse("own", SIBLINGS.encode()).asking(["mask", "label"])
     return discover([Source(layout, str(tmp_path / "tree"))])
 
 
@@ -286,7 +267,7 @@ def test_a_change_of_what_a_patch_has_is_noticed(own, tmp_path, monkeypatch, cha
 
 def test_going_on_with_requests(run, own, tmp_path):
     tree = Path(own.sources[0].root)
-    (tmp_path / "own.toml").write_bytes(OWN)
+    (tmp_path / "own.toml").write_text(SIBLINGS)
     whole = (tree / "images" / "e.tif").read_bytes()
     (tree / "images" / "e.tif").write_bytes(b"")
     command = ["--layout", tmp_path / "own.toml", tree, "--with", "mask", tmp_path / "out", "-q"]

@@ -11,6 +11,7 @@ from oracles import records, value_of
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.errors import PatchError
 from tiff_factory import ramp, strips
+from trees import SIBLINGS
 
 
 @pytest.fixture
@@ -123,25 +124,10 @@ def test_paths_of_several_components_stay_inside(tmp_path):
     assert "there is no such file" in str(outcome(b"../b/y"))
 
 
-OWN = """
-patch = "file"
-path = 'images/[a-z]'
-key = "{name}"
-[[files]]
-path = "{name}.tif"
-bands = ["A"]
-[[files]]
-path = "../masks/{name}.tif"
-bands = ["mask"]
-with = "mask"
-optional = true
-"""
-
-
 @pytest.fixture
 def own(tmp_path):
     """A tree with masks in a sibling directory, outside of which there are others."""
-    (tmp_path / "own.toml").write_text(OWN)
+    (tmp_path / "own.toml").write_text(SIBLINGS)
     for place in ("tree/images", "tree/masks", "outside"):
         (tmp_path / place).mkdir(parents=True)
         for name in "ab":

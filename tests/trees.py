@@ -90,6 +90,26 @@ PATCHES = {
     "uc-merced": ("UCMerced_LandUse/Images/airplane/airplane00", "airplane00"),
 }
 
+# A layout of a user's own: files in sibling directories, read on request, in some patches only.
+SIBLINGS = """
+patch = "file"
+path = 'images/[a-z]'
+key = "{name}"
+[[files]]
+path = "{name}.tif"
+bands = ["A"]
+[[files]]
+path = "../masks/{name}.tif"
+bands = ["mask"]
+with = "mask"
+optional = true
+[[files]]
+path = "../labels/{name}.tif"
+bands = ["label"]
+with = "label"
+optional = true
+"""
+
 _TILES_LZW = {"tile": (1024, 1024), "compression": "lzw"}
 _PLANES_DEFLATE = {"planarconfig": "separate", "compression": "zlib", "rowsperstrip": 3}
 

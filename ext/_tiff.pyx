@@ -244,6 +244,9 @@ cdef class Encoder:
     roots : sequence of bytes
         Real path of the source of each format: symbolic links to files are
         followed inside it. Without it, none are.
+    ordinary : bool
+        Have libtiff open and decode every file, to compare with the faster ways.
+        It does not hold deflate data to their checksums.
     """
 
     cdef tuple formats
@@ -270,7 +273,7 @@ cdef class Encoder:
     cdef char path[PATH]         # that a link leads to
     cdef const char **root       # the roots, per format; NULL where links are not followed
 
-    def __cinit__(self, formats, extensions, limit=LIMIT, roots=()):
+    def __cinit__(self, formats, extensions, limit=LIMIT, roots=(), ordinary=False):
         cdef int i, f, most = 1
         self.formats = tuple(tuple(tuple(names) for names in files) for files in formats)
         self.extensions = tuple(extensions)
@@ -278,7 +281,7 @@ cdef class Encoder:
             raise ValueError("the limit must be between 1 and 2**45 bytes")
         self.limit = limit
         self.headers = {}
-        if open_workspace(&self.space, limit):
+        if open_workspace(&self.space, limit, ordinary):
             raise MemoryError
         self.n_formats = n = len(self.formats)
         self.current = <Plan **>calloc(n, sizeof(Plan *))

@@ -1,6 +1,9 @@
 # From the strips and tiles of a file in memory to the planes of its bands. The
 # strips of uncompressed and of deflate files are decoded here (deflate by
-# libdeflate, which holds every strip to its checksum), all others by libtiff.
+# libdeflate, which holds every strip to its checksum), and those of LZW; those of
+# zstd and the like through a handle of libtiff that many files share. For all else,
+# and what fails in these two ways, libtiff opens the file itself. That is the ordinary way, and the
+# only one where it is asked for.
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
@@ -9,15 +12,19 @@ from libc.string cimport memcpy, memset
 from file cimport Buffer, ensure
 from handle cimport Handle, close_handle, open_handle, read_chunk
 from image cimport (
-    ADOBE_DEFLATE, DEFLATE, DType, INTERLEAVED, Image, LZW, NONE, find_chunk,
+    ADOBE_DEFLATE, DEFLATE, DType, INTERLEAVED, Image, LZW, NONE, PACKBITS, find_chunk,
 )
 from libdeflate cimport (
     LIBDEFLATE_INSUFFICIENT_SPACE, LIBDEFLATE_SUCCESS, libdeflate_alloc_decompressor,
     libdeflate_decompressor, libdeflate_free_decompressor, libdeflate_zlib_decompress_ex,
 )
 from libtiff cimport TIFFIsCODECConfigured, TIFFReverseBits
-from problem cimport Problem, fail1, fail2, fail3
+from lzw cimport Strings, open_strings, unpack
+from problem cimport Problem, fail, fail1, fail2, fail3
 from samples cimport fill, scatter, swap_bytes, undo_floating, undo_horizontal
+from shared cimport (
+    Shared, SharedHandles, close_shared, find_shared, read_shared, self_contained,
+)
 from tags cimport Source, value as entry_value
 
 cdef enum:
@@ -29,7 +36,10 @@ cdef struct Workspace:
     libdeflate_decompressor *inflater
     Buffer chunk         # a decoded strip or tile
     Buffer spare         # a row, or a strip with its bits reversed
+    SharedHandles handles
+    Strings strings
     uint64_t limit       # bytes that libtiff may allocate at once
+    bint ordinary        # leave everything to libtiff
 
 
 cdef inline uint64_t chunk_size(const Image *image) noexcept nogil:
@@ -63,9 +73,13 @@ cdef inline int plausible(
     return 0
 
 
-cdef inline int open_workspace(Workspace *space, uint64_t limit) noexcept nogil:
+cdef inline int open_workspace(
+    Workspace *space, uint64_t limit, bint ordinary
+) noexcept nogil:
     memset(space, 0, sizeof(Workspace))
     space.limit = limit
+    space.ordinary = ordinary
+    open_strings(&space.strings)
     space.inflater = libdeflate_alloc_decompressor()
     return 0 if space.inflater != NULL else -1
 
@@ -73,6 +87,7 @@ cdef inline int open_workspace(Workspace *space, uint64_t limit) noexcept nogil:
 cdef inline void close_workspace(Workspace *space) noexcept nogil:
     free(space.chunk.data)
     free(space.spare.data)
+    close_shared(&space.handles)
     if space.inflater != NULL:
         libdeflate_free_decompressor(space.inflater)
     memset(space, 0, sizeof(Workspace))
@@ -115,16 +130,15 @@ cdef inline int inflate(
 
 
 cdef inline int decompress(
-    Workspace *space, const Source *source, const Image *image, uint64_t i, Handle *handle,
+    Workspace *space, const Source *source, const Image *image, uint64_t i, Shared *shared,
     const uint8_t *data, uint64_t stored, uint8_t *to, uint64_t size, uint64_t rows,
-    Problem *problem
+    uint64_t columns, Problem *problem
 ) noexcept nogil:
     # The samples of the i-th chunk, whose ``stored`` bytes are at ``data``, to
-    # ``to``: exactly ``size`` bytes, in the machine's byte order.
+    # ``to``: exactly ``size`` bytes, in the machine's byte order. Right of
+    # ``columns``, the samples may be anything.
     cdef uint64_t samples = image.samples if image.planar == INTERLEAVED else 1
     cdef uint64_t per_row = image.chunk_width * samples
-    if handle != NULL:
-        return read_chunk(handle, image, i, to, size, problem)
     if image.fill_order == 2:
         if ensure(&space.spare, stored, problem):
             return -1
@@ -133,14 +147,21 @@ cdef inline int decompress(
         data = space.spare.data
     if image.compression == NONE:
         memcpy(to, data, size)
+    elif shared != NULL:
+        if read_shared(shared, data, stored, to, size, problem):
+            return -1
+    elif image.compression == LZW:
+        if not unpack(&space.strings, data, stored, to, size):
+            return fail(problem, "unusual LZW data")
     elif inflate(space, image, i, data, stored, to, size, problem):
         return -1
-    if source.swap and (image.predictor != 3 or image.compression == NONE):
+    if source.swap and (image.predictor != 3 or image.compression in (NONE, PACKBITS)):
         swap_bytes(to, rows * per_row, image.itemsize)
-    if image.compression == NONE or image.predictor == 1:
+    # PackBits knows no predictors.
+    if image.compression in (NONE, PACKBITS) or image.predictor == 1:
         return 0
     if image.predictor == 2:
-        undo_horizontal(to, rows, per_row, samples, image.itemsize)
+        undo_horizontal(to, rows, per_row, columns * samples, samples, image.itemsize)
         return 0
     if image.predictor == 3 and image.dtype in (DType.F16, DType.F32, DType.F64):
         if ensure(&space.spare, per_row * image.itemsize, problem):
@@ -154,7 +175,7 @@ cdef inline int decompress(
 
 cdef inline int decode_chunk(
     Workspace *space, const Source *source, const Image *image, uint64_t i, Handle *handle,
-    uint8_t *value, const uint64_t *offsets, Problem *problem
+    Shared *shared, uint8_t *value, const uint64_t *offsets, Problem *problem
 ) noexcept nogil:
     # Decode the i-th strip or tile: straight into place where its pixels
     # lie there as they do in the chunk, else by way of a buffer.
@@ -182,45 +203,84 @@ cdef inline int decode_chunk(
             fill(value + offsets[first + s] + at, image.width, rows, columns,
                  image.nodata, image.itemsize)
         return 0
-    if samples == 1 and image.chunk_width == image.width and stored_rows == rows:
+    cdef bint in_place = (
+        samples == 1 and image.chunk_width == image.width and stored_rows == rows)
+    if in_place:
         to = value + offsets[first] + at
-        return decompress(
-            space, source, image, i, handle, data, stored, to, size, stored_rows, problem)
-    if ensure(&space.chunk, size, problem):
-        return -1
-    if decompress(
-        space, source, image, i, handle, data, stored, space.chunk.data, size, stored_rows,
-        problem
+    else:
+        if ensure(&space.chunk, size, problem):
+            return -1
+        to = space.chunk.data
+    if handle != NULL:
+        if read_chunk(handle, image, i, to, size, problem):
+            return -1
+    elif decompress(
+        space, source, image, i, shared, data, stored, to, size, stored_rows, columns, problem
     ):
         return -1
-    for s in range(samples):
-        scatter(value + offsets[first + s] + at, image.width, space.chunk.data,
-                image.chunk_width, rows, columns, s, samples, image.itemsize)
+    if in_place:
+        return 0
+    scatter(value, offsets + first, at, image.width, to, image.chunk_width, rows, columns,
+            samples, image.itemsize)
     return 0
+
+
+cdef inline int decode_ourselves(
+    Workspace *space, const Source *source, const Image *image, uint8_t *value,
+    const uint64_t *offsets, Problem *problem
+) noexcept nogil:
+    # Decode all strips or tiles without having libtiff open the file.
+    cdef uint64_t i
+    cdef uint64_t rows = image.chunk_height
+    cdef Shared *shared = NULL
+    if self_contained(image.compression):
+        shared = find_shared(
+            &space.handles, image.compression, chunk_size(image) // rows, rows, space.limit,
+            problem)
+        if shared == NULL:
+            return -1
+    for i in range(image.chunks):
+        if decode_chunk(
+            space, source, image, i, NULL, shared, value, offsets, problem
+        ):
+            return -1
+    return 0
+
+
+cdef inline int decode_ordinarily(
+    Workspace *space, const Source *source, const Image *image, uint8_t *value,
+    const uint64_t *offsets, Problem *problem
+) noexcept nogil:
+    # Have libtiff open the file and decode all strips or tiles.
+    cdef Handle handle
+    cdef uint64_t i
+    cdef int result = 0
+    if open_handle(&handle, source, image, space.limit, problem):
+        return -1
+    for i in range(image.chunks):
+        result = decode_chunk(
+            space, source, image, i, &handle, NULL, value, offsets, problem)
+        if result:
+            break
+    close_handle(&handle)
+    return result
 
 
 cdef inline int decode(
     Workspace *space, const Source *source, const Image *image, uint8_t *value,
     const uint64_t *offsets, Problem *problem
 ) noexcept nogil:
-    # Decode all strips or tiles; band b goes to value + offsets[b].
-    cdef Handle handle
-    cdef bint through_libtiff = image.compression not in (NONE, ADOBE_DEFLATE, DEFLATE)
-    cdef uint64_t i
-    cdef int result = 0
-    if through_libtiff:
-        if not TIFFIsCODECConfigured(image.compression):
-            return fail1(
-                problem, "compression %llu is not among those that libtiff was "
-                "compiled with", image.compression)
-        if open_handle(&handle, source, image, space.limit, problem):
-            return -1
-    for i in range(image.chunks):
-        result = decode_chunk(
-            space, source, image, i, &handle if through_libtiff else NULL, value, offsets,
-            problem)
-        if result:
-            break
-    if through_libtiff:
-        close_handle(&handle)
-    return result
+    """Decode all strips or tiles; band b goes to value + offsets[b]. 0, or -1."""
+    if not TIFFIsCODECConfigured(image.compression):
+        return fail1(
+            problem, "compression %llu is not among those that libtiff was "
+            "compiled with", image.compression)
+    if not space.ordinary:
+        if image.compression in (NONE, ADOBE_DEFLATE, DEFLATE):
+            return decode_ourselves(space, source, image, value, offsets, problem)
+        # What fails here, libtiff may know better; if not, the error is its.
+        if (
+            image.compression == LZW or self_contained(image.compression)
+        ) and decode_ourselves(space, source, image, value, offsets, problem) == 0:
+            return 0
+    return decode_ordinarily(space, source, image, value, offsets, problem)

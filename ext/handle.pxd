@@ -128,14 +128,13 @@ cdef inline bint agrees(TIFF *tiff, const Image *image) noexcept nogil:
         and (TIFFTileSize64(tiff) if image.tiled else TIFFStripSize64(tiff)) == chunk)
 
 
-cdef inline int open_handle(
-    Handle *handle, const Source *source, const Image *image, uint64_t limit,
-    Problem *problem
+cdef inline int open_memory(
+    Handle *handle, const uint8_t *data, uint64_t size, uint64_t limit, Problem *problem
 ) noexcept nogil:
-    """Open the file in ``source``; 0, or -1. The handle must stay where it is in memory."""
+    """Open a file in memory; 0, or -1. Handle and data must stay where they are."""
     memset(handle, 0, sizeof(Handle))
-    handle.data = source.data
-    handle.size = source.size
+    handle.data = data
+    handle.size = size
     cdef TIFFOpenOptions *options = TIFFOpenOptionsAlloc()
     if options == NULL:
         return fail(problem, "out of memory")
@@ -150,6 +149,16 @@ cdef inline int open_handle(
     if handle.tiff == NULL or handle.complaints:
         close_handle(handle)
         return complain(handle, problem)
+    return 0
+
+
+cdef inline int open_handle(
+    Handle *handle, const Source *source, const Image *image, uint64_t limit,
+    Problem *problem
+) noexcept nogil:
+    """Open the file in ``source`` in the ordinary way; 0, or -1."""
+    if open_memory(handle, source.data, source.size, limit, problem):
+        return -1
     if not agrees(handle.tiff, image):
         close_handle(handle)
         return fail(problem, "libtiff understands the file differently: its tags are damaged")

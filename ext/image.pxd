@@ -18,6 +18,7 @@ cdef enum Compression:
     OLD_JPEG = 6
     ADOBE_DEFLATE = 8
     DEFLATE = 32946
+    PACKBITS = 32773
 
 cdef enum Photometric:
     CMYK = 5

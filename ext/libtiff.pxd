@@ -45,6 +45,12 @@ cdef extern from "tiffio.h" nogil:
         TIFFOpenOptions *)
     void TIFFClose(TIFF *)
 
+    ctypedef struct TIFFFieldInfo:
+        pass
+    ctypedef void (*TIFFExtendProc)(TIFF *) noexcept
+    TIFFExtendProc TIFFSetTagExtender(TIFFExtendProc)
+    int TIFFMergeFieldInfo(TIFF *, const TIFFFieldInfo *, uint32_t)
+
     # tags
     int TIFFGetFieldDefaulted(TIFF *, uint32_t tag, ...)
     int TIFFIsTiled(TIFF *)
@@ -52,6 +58,8 @@ cdef extern from "tiffio.h" nogil:
     # pixels
     tmsize_t TIFFReadEncodedStrip(TIFF *, uint32_t strip, void *, tmsize_t)
     tmsize_t TIFFReadEncodedTile(TIFF *, uint32_t tile, void *, tmsize_t)
+    int TIFFReadFromUserBuffer(
+        TIFF *, uint32_t strip_or_tile, void *, tmsize_t, void *, tmsize_t)
     uint64_t TIFFStripSize64(TIFF *)
     uint64_t TIFFTileSize64(TIFF *)
     void TIFFReverseBits(uint8_t *, tmsize_t)

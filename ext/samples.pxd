@@ -4,6 +4,14 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+cdef extern from "transpose.h" nogil:
+    uint64_t transpose_row16(
+        const uint16_t *row, uint64_t pixels, uint64_t samples, uint8_t **planes)
+
+cdef enum:
+    # Bands that are moved to their planes at the same time; more are moved one by one.
+    TOGETHER = 32
+
 ctypedef fused Word:
     uint8_t
     uint16_t
@@ -48,22 +56,24 @@ cdef inline void add_left(Word *row, uint64_t n, uint64_t stride) noexcept nogil
 
 
 cdef inline void undo_horizontal(
-    uint8_t *data, uint64_t rows, uint64_t n, uint64_t stride, uint64_t itemsize
+    uint8_t *data, uint64_t rows, uint64_t pitch, uint64_t n, uint64_t stride,
+    uint64_t itemsize
 ) noexcept nogil:
-    """Undo predictor 2 (TIFF 6.0, section 14) in rows of ``n`` little-endian samples.
+    """Undo predictor 2 (TIFF 6.0, section 14) in rows of ``pitch`` little-endian samples.
 
-    A sample is the difference to the one ``stride`` samples to its left.
+    A sample is the difference to the one ``stride`` samples to its left. Only
+    the first ``n`` samples of each row are made good.
     """
     cdef uint64_t y
     for y in range(rows):
         if itemsize == 1:
-            add_left(data + y * n, n, stride)
+            add_left(data + y * pitch, n, stride)
         elif itemsize == 2:
-            add_left(<uint16_t *>data + y * n, n, stride)
+            add_left(<uint16_t *>data + y * pitch, n, stride)
         elif itemsize == 4:
-            add_left(<uint32_t *>data + y * n, n, stride)
+            add_left(<uint32_t *>data + y * pitch, n, stride)
         else:
-            add_left(<uint64_t *>data + y * n, n, stride)
+            add_left(<uint64_t *>data + y * pitch, n, stride)
 
 
 cdef inline void undo_floating(
@@ -96,31 +106,47 @@ cdef inline void pick(
 
 
 cdef inline void scatter(
-    uint8_t *plane, uint64_t width, const uint8_t *chunk, uint64_t chunk_width,
-    uint64_t rows, uint64_t columns, uint64_t sample, uint64_t samples, uint64_t itemsize
+    uint8_t *value, const uint64_t *offsets, uint64_t at, uint64_t width,
+    const uint8_t *chunk, uint64_t chunk_width, uint64_t rows, uint64_t columns,
+    uint64_t samples, uint64_t itemsize
 ) noexcept nogil:
-    """Copy one of the interleaved samples of a chunk to its plane.
+    """Copy the interleaved samples of a chunk to the planes of their bands.
 
-    ``plane`` is where the chunk's first pixel goes in an image of ``width``
-    columns; of the chunk's rows of ``chunk_width`` pixels, ``rows`` x
-    ``columns`` are inside the image.
+    Band b's plane, of ``width`` columns, begins at ``value + offsets[b]``; the
+    chunk's first pixel goes ``at`` bytes behind that. Of the chunk's rows of
+    ``chunk_width`` pixels, ``rows`` x ``columns`` are inside the image.
     """
-    cdef uint64_t y
-    cdef uint8_t *to
+    cdef uint64_t y, s, here, done
     cdef const uint8_t *row
+    cdef uint8_t *planes[TOGETHER]
     for y in range(rows):
-        to = plane + y * width * itemsize
         row = chunk + y * chunk_width * samples * itemsize
+        here = at + y * width * itemsize
         if samples == 1:
-            memcpy(to, row, columns * itemsize)
-        elif itemsize == 1:
-            pick(to, row + sample, columns, samples)
-        elif itemsize == 2:
-            pick(<uint16_t *>to, <const uint16_t *>row + sample, columns, samples)
-        elif itemsize == 4:
-            pick(<uint32_t *>to, <const uint32_t *>row + sample, columns, samples)
-        else:
-            pick(<uint64_t *>to, <const uint64_t *>row + sample, columns, samples)
+            memcpy(value + offsets[0] + here, row, columns * itemsize)
+            continue
+        done = 0
+        if itemsize == 2 and 8 <= samples <= TOGETHER:
+            for s in range(samples):
+                planes[s] = value + offsets[s] + here
+            done = transpose_row16(<const uint16_t *>row, columns, samples, planes)
+        for s in range(samples):
+            pick_any(
+                value + offsets[s] + here + done * itemsize,
+                row + (done * samples + s) * itemsize, columns - done, samples, itemsize)
+
+
+cdef inline void pick_any(
+    uint8_t *to, const uint8_t *data, uint64_t n, uint64_t stride, uint64_t itemsize
+) noexcept nogil:
+    if itemsize == 1:
+        pick(to, data, n, stride)
+    elif itemsize == 2:
+        pick(<uint16_t *>to, <const uint16_t *>data, n, stride)
+    elif itemsize == 4:
+        pick(<uint32_t *>to, <const uint32_t *>data, n, stride)
+    else:
+        pick(<uint64_t *>to, <const uint64_t *>data, n, stride)
 
 
 cdef inline void fill(

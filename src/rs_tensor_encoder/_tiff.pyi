@@ -22,6 +22,7 @@ class Encoder:
         extensions: Sequence[str],
         limit: int = ...,
         roots: Sequence[bytes] = ...,
+        ordinary: bool = ...,
     ) -> None: ...
     def encode(
         self, patches: Sequence[tuple[int, bytes, bytes]], out: Any, start: int = 0

@@ -28,6 +28,9 @@ COMMIT = 3 << 20
 _PROBES = 16
 _PROBED = 16 << 20
 
+#: Environment variable: ``libtiff`` has libtiff open and decode every file.
+DECODE = "RS_TENSOR_DECODE"
+
 # What the system says when it, not the file, is the reason.
 _TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 
@@ -132,7 +135,10 @@ def new_encoder(plan: Plan, limit: int = _tiff.LIMIT) -> _tiff.Encoder:
         for source in plan.sources
         for _ in source.layout.formats
     ]
-    return _tiff.Encoder(formats, EXTENSIONS, limit, roots)
+    way = os.environ.get(DECODE, "")
+    if way not in ("", "libtiff"):
+        raise SourceError(f"{DECODE} is {way!r}; it can be libtiff, or must not be set")
+    return _tiff.Encoder(formats, EXTENSIONS, limit, roots, ordinary=way == "libtiff")
 
 
 def new_buffer() -> Any:

@@ -12,12 +12,12 @@ import json
 import os
 import sys
 
-from cpython.ref cimport PyObject
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, ELOOP, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset, strchr, strlen
+from libc.string cimport memchr, memcpy, memset, strchr, strlen
 from posix.fcntl cimport O_RDONLY
 from posix.stat cimport fstatat, struct_stat
 from posix.unistd cimport close
@@ -29,6 +29,9 @@ from libdeflate cimport LIBDEFLATE_VERSION_STRING
 from libtiff cimport TIFFCodec, TIFFGetConfiguredCODECs, TIFFGetVersion, _TIFFfree
 from link cimport PATH, follow
 from problem cimport Problem, fail, fail2
+from queue cimport (
+    Link, Queue, close_queue, free_queue, open_queue, put, send_away, take, take_within,
+)
 from tags cimport Source
 
 from rs_tensor_encoder.errors import PatchError
@@ -51,6 +54,25 @@ cdef extern from *:
     #endif
     """
     void keep_memory_(int mapped, int trimmed)
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/resource.h>
+    #ifdef RUSAGE_THREAD
+    static long waits_(void)
+    {
+        struct rusage usage;
+        return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_nvcsw;
+    }
+    #else
+    static long waits_(void) { return -1; }
+    #endif
+    """
+    # How often the thread has given the processor away because it had to wait; -1: not known.
+    long waits_() nogil
 
 #: safetensors' names of the sample types, in the order of ``DType``.
 DTYPES = ("U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
@@ -89,7 +111,6 @@ cdef struct Plan:
     uint64_t *offsets    # of the bands, from the start of the value
     Shape *shapes        # of the files
     int files
-    PyObject *text       # the header, as the bytes object that owns it
 
 cdef struct Job:
     int format           # index of the patch's format
@@ -97,8 +118,23 @@ cdef struct Job:
     const char *names    # of the files, without extension, each ended by a NUL
     uint64_t start       # where the value begins in the batch
     uint64_t stop
-    const Plan *plan     # of the value
+    uint64_t length      # of the value's header
     uint64_t mark        # of the sizes of the files, and of the times of their change
+    const char *end      # of the names
+    const Plan *plan     # of the value, while it is encoded
+
+cdef struct Batch:
+    # Patches that are encoded one behind the other.
+    Job *jobs
+    Py_ssize_t n
+    Py_ssize_t at        # the one at hand
+    uint8_t *out
+    uint64_t room        # bytes of ``out``
+    uint64_t start       # where the next value may begin
+    uint64_t needed      # bytes that ``out`` must have for the one at hand
+    long waits           # how often the system made the thread wait; -1: not known
+    bint ended
+    Link link
 
 
 def keep_memory():
@@ -195,7 +231,6 @@ cdef class Header:
             for names, (dtype, rows, columns) in zip(bands, shapes, strict=True)
             for name in names]
         self.text, offsets, size = header(tensors)
-        self.plan.text = <PyObject *>self.text
         self.plan.header = self.text
         self.plan.length = len(self.text)
         self.plan.size = self.plan.length + size
@@ -227,6 +262,166 @@ cdef bint fits(const Plan *plan, const Image *images) noexcept nogil:
         ):
             return False
     return True
+
+
+cdef class Task:
+    """A batch of patches to be encoded, and what becomes of it.
+
+    Parameters
+    ----------
+    patches : sequence of (format, directory, names)
+        As for `Encoder.encode`.
+    out : writable buffer of uint8, 1-D, contiguous
+        Takes the values, from ``start`` on.
+
+    Attributes
+    ----------
+    out : buffer
+        Where the values are: a larger one if they did not fit.
+    error : BaseException or None
+        What has kept the batch from being encoded.
+    """
+
+    cdef Batch batch
+    cdef list held
+    cdef dict failures           # index -> PatchError
+    cdef readonly object out
+    cdef readonly object error
+
+    def __cinit__(self, patches, out, uint64_t start=0):
+        cdef bytes directory, names
+        cdef Job *job
+        self.held = list(patches)
+        self.failures = {}
+        self.batch.n = len(self.held)
+        self.batch.start = start
+        self.batch.jobs = <Job *>calloc(max(self.batch.n, 1), sizeof(Job))
+        if self.batch.jobs == NULL:
+            raise MemoryError
+        self.batch.link.what = &self.batch
+        self.write_to(out)
+        job = self.batch.jobs
+        for patch in self.held:
+            # The pointers are good as long as the tuple is, which is held here.
+            if not isinstance(patch, tuple):
+                raise TypeError(f"a patch is a tuple, not {patch!r}")
+            job.format, directory, names = patch
+            job.directory = directory
+            job.names = names
+            job.end = job.names + len(names)
+            job += 1
+
+    def __dealloc__(self):
+        free(self.batch.jobs)
+
+    cdef int write_to(self, out) except -1:
+        cdef uint8_t[::1] view = out
+        self.out = out
+        self.batch.room = view.shape[0]
+        self.batch.out = &view[0] if view.shape[0] else NULL
+        return 0
+
+    cdef int enlarge(self, larger) except -1:
+        self.write_to(larger(self.out, self.batch.start, self.batch.needed))
+        return 0
+
+    @property
+    def patches(self):
+        """Number of patches."""
+        return self.batch.n
+
+    @property
+    def ended(self):
+        """Whether a line has said that it is done."""
+        return self.batch.ended
+
+    @property
+    def waits(self):
+        """How often the system made its thread wait, for a file that is not in memory
+        or for a lock; None where the system does not tell."""
+        return None if self.batch.waits < 0 else self.batch.waits
+
+    def results(self):
+        """What became of the patches that were come to.
+
+        Returns
+        -------
+        list of (start, stop, header, mark) or PatchError
+            As of `Encoder.encode`.
+        """
+        cdef Py_ssize_t i
+        cdef Job *job = self.batch.jobs
+        results = []
+        for i in range(self.batch.at):
+            failure = self.failures.get(i) if self.failures else None
+            results.append(failure if failure is not None else (
+                job.start, job.stop,
+                PyBytes_FromStringAndSize(<char *>self.batch.out + job.start, job.length),
+                job.mark))
+            job += 1
+        return results
+
+
+cdef class Line:
+    """Tasks that wait for a thread, and tasks that have been done.
+
+    Parameters
+    ----------
+    larger : callable
+        Makes a larger buffer: takes the old one, the bytes of it that are used,
+        and the bytes that are needed; returns the new one with those copied.
+    """
+
+    cdef Queue waiting
+    cdef Queue done
+    cdef object larger
+    cdef dict tasks              # address of a batch -> its task, which is kept alive so
+
+    def __cinit__(self, larger):
+        open_queue(&self.waiting)
+        open_queue(&self.done)
+        self.larger = larger
+        self.tasks = {}
+
+    def __dealloc__(self):
+        free_queue(&self.waiting)
+        free_queue(&self.done)
+
+    cdef Task task(self, const Batch *batch):
+        return self.tasks[<size_t>batch]
+
+    def put(self, Task task not None):
+        """Have a task done by one of the threads that serve."""
+        self.tasks[<size_t>&task.batch] = task
+        put(&self.waiting, &task.batch.link)
+
+    def wait(self, double seconds):
+        """Wait so long at most for a task to be done.
+
+        Returns
+        -------
+        Task or None
+            One that is done, in the order in which they were.
+        """
+        cdef Batch *batch
+        with nogil:
+            batch = <Batch *>take_within(&self.done, seconds)
+        if batch == NULL:
+            return None
+        batch.ended = True
+        return self.tasks.pop(<size_t>batch)
+
+    def dismiss(self, int threads):
+        """Have so many threads stop to serve, each when its task is done."""
+        send_away(&self.waiting, threads)
+
+    def close(self):
+        """Have all threads stop to serve; what was not begun is let lie."""
+        close_queue(&self.waiting)
+
+
+cdef void hand_in(Line line, Batch *batch) noexcept nogil:
+    put(&line.done, &batch.link)
 
 
 cdef class Encoder:
@@ -361,62 +556,65 @@ cdef class Encoder:
         -------
         results : list of (start, stop, header, mark) or PatchError
             One entry per patch, in order, up to the first that does not fit:
-            the slice of ``out`` that is its value, the value's header (bytes;
-            the same object for the same shapes) and what `marks` says of the
-            files that were read, or why it failed.
+            the slice of ``out`` that is its value, the value's header (bytes)
+            and what `marks` says of the files that were read, or why it failed.
         needed : int
             0 if all patches fitted; else the size in bytes that ``out`` must
             have for the first that did not.
         """
-        if self.busy:
-            raise RuntimeError("an encoder serves one thread; make one for each")
-        self.busy = True
+        cdef Task task = Task(patches, out, start)
+        cdef Problem problem
+        cdef Outcome outcome
+        self.begin()
         try:
-            return self.encode_all(list(patches), out, start)
+            self.prepare(task)
+            while True:
+                with nogil:
+                    outcome = self.run(&task.batch, &problem)
+                if outcome == DONE or outcome == NO_ROOM:
+                    return task.results(), task.batch.needed if outcome == NO_ROOM else 0
+                self.attend(task, outcome, &problem)
         finally:
-            self.busy = False
+            self.end()
 
-    cdef tuple encode_all(self, list held, uint8_t[::1] out, uint64_t start):
-        cdef Py_ssize_t n = len(held), i = 0
-        cdef uint64_t needed = 0
+    def serve(self, Line line not None):
+        """Encode the tasks of a line until it says that there is nothing more to do.
+
+        The GIL is not taken between tasks, either: waiting for it would cost
+        more than reading a file.
+        """
+        cdef Task task
         cdef Problem problem
         cdef Outcome outcome = DONE
-        cdef uint8_t *to = &out[0] if out.shape[0] else NULL
-        cdef uint64_t room = out.shape[0]
-        cdef Job *jobs
-        if len(self.headers) > HEADERS:
-            self.headers.clear()
-            memset(self.current, 0, len(self.formats) * sizeof(Plan *))
-        cdef list results = []
-        jobs = <Job *>calloc(max(n, 1), sizeof(Job))
-        if jobs == NULL:
-            raise MemoryError
+        cdef Batch *batch = NULL
+        self.begin()
         try:
-            for i in range(n):
-                self.prepare(&jobs[i], held[i])
-            i = 0
-            self.loaded = False
-            while i < n:
+            while True:
                 with nogil:
-                    while i < n:
-                        outcome = self.patch(&jobs[i], to, room, start, &needed, &problem)
-                        if outcome != DONE:
+                    while outcome == DONE:
+                        batch = <Batch *>take(&line.waiting)
+                        if batch == NULL:
                             break
-                        start = jobs[i].stop
-                        i += 1
-                while len(results) < i:
-                    results.append(self.result(&jobs[len(results)]))
-                if outcome == FAILED:
-                    results.append(self.failure(&jobs[i], &problem))
-                    i += 1
-                elif outcome == NEW_SHAPES:
-                    self.learn(jobs[i].format)
-                elif outcome == NO_ROOM:
-                    break
-            return results, (needed if outcome == NO_ROOM else 0)
+                        outcome = self.begin_batch(batch, &problem)
+                        if outcome == DONE:
+                            hand_in(line, batch)
+                if batch == NULL:
+                    return
+                task = line.task(batch)
+                try:
+                    if outcome == NO_ROOM:
+                        task.enlarge(line.larger)
+                    else:
+                        self.attend(task, outcome, &problem)
+                    with nogil:
+                        outcome = self.run(batch, &problem)
+                except BaseException as error:
+                    task.error = error
+                    outcome = DONE
+                if outcome == DONE:
+                    hand_in(line, batch)
         finally:
-            self.loaded = False
-            free(jobs)
+            self.end()
 
     def marks(self, patches):
         """Look at the files of patches without opening them.
@@ -434,43 +632,58 @@ cdef class Encoder:
             stays the same, they have not changed. Or why a file cannot be looked
             at.
         """
-        cdef Job job
+        cdef Task task = Task(patches, bytearray())
+        cdef Job *job
         cdef Problem problem
+        cdef Py_ssize_t i
         cdef bint failed
         found = []
-        if self.busy:
-            raise RuntimeError("an encoder serves one thread; make one for each")
-        self.busy = True
+        self.begin()
         try:
-            for patch in patches:
-                self.prepare(&job, patch)
+            self.prepare(task)
+            for i in range(task.batch.n):
+                job = &task.batch.jobs[i]
                 problem.error = 0
                 with nogil:
-                    failed = self.look(&job, &problem)
-                found.append(self.failure(&job, &problem) if failed else job.mark)
+                    failed = self.look(job, &problem)
+                found.append(self.failure(job, &problem) if failed else job.mark)
         finally:
-            self.busy = False
+            self.end()
         return found
 
     # ---- with the GIL -----------------------------------------------------
 
-    cdef int prepare(self, Job *job, patch) except -1:
-        cdef bytes directory, names
-        # The pointers are good as long as the tuple is, which the caller holds.
-        if not isinstance(patch, tuple):
-            raise TypeError(f"a patch is a tuple, not {patch!r}")
-        format_, directory, names = patch
-        if not 0 <= format_ < len(self.formats):
-            raise IndexError(f"no format {format_}")
-        if names.count(b"\0") != self.files[format_] or not names.endswith(b"\0"):
-            raise ValueError(f"format {format_} has {self.files[format_]} files, not {names!r}")
-        job.format = format_
-        job.directory = directory
-        job.names = names
+    cdef int begin(self) except -1:
+        if self.busy:
+            raise RuntimeError("an encoder serves one thread; make one for each")
+        self.busy = True
+        self.loaded = False
         return 0
 
-    cdef result(self, const Job *job):
-        return job.start, job.stop, <object>job.plan.text, job.mark
+    cdef void end(self):
+        self.busy = False
+        self.loaded = False
+
+    cdef int prepare(self, Task task) except -1:
+        # Hold the patches to what is known of their formats.
+        cdef Py_ssize_t i
+        for i in range(task.batch.n):
+            format_, _, names = task.held[i]
+            if not 0 <= format_ < len(self.formats):
+                raise IndexError(f"no format {format_}")
+            if names.count(b"\0") != self.files[format_] or not names.endswith(b"\0"):
+                raise ValueError(f"format {format_} has {self.files[format_]} files, not {names!r}")
+        return 0
+
+    cdef int attend(self, Task task, Outcome outcome, const Problem *problem) except -1:
+        # What cannot be done without the GIL.
+        cdef Job *job = &task.batch.jobs[task.batch.at]
+        if outcome == NEW_SHAPES:
+            self.learn(job.format)
+        elif outcome == FAILED:
+            task.failures[task.batch.at] = self.failure(job, problem)
+            task.batch.at += 1
+        return 0
 
     cdef failure(self, const Job *job, const Problem *problem):
         reason = problem.text.decode("utf-8", "replace")
@@ -483,6 +696,9 @@ cdef class Encoder:
     cdef int learn(self, int format_) except -1:
         # The header for the shapes of the images at hand becomes the current one.
         cdef int f
+        if len(self.headers) > HEADERS:
+            self.headers.clear()
+            memset(self.current, 0, self.n_formats * sizeof(Plan *))
         shapes = [
             (self.images[f].dtype, self.images[f].height, self.images[f].width)
             for f in range(self.files[format_])]
@@ -495,6 +711,25 @@ cdef class Encoder:
 
     # ---- without the GIL --------------------------------------------------
 
+    cdef Outcome begin_batch(self, Batch *batch, Problem *problem) noexcept nogil:
+        self.loaded = False
+        return self.run(batch, problem)
+
+    cdef Outcome run(self, Batch *batch, Problem *problem) noexcept nogil:
+        # Encode patches until all are done, or one needs attention.
+        cdef Outcome outcome = DONE
+        cdef Job *job
+        cdef long before = waits_()
+        while batch.at < batch.n and outcome == DONE:
+            job = &batch.jobs[batch.at]
+            outcome = self.patch(
+                job, batch.out, batch.room, batch.start, &batch.needed, problem)
+            if outcome == DONE:
+                batch.start = job.stop
+                batch.at += 1
+        batch.waits = -1 if before < 0 else batch.waits + waits_() - before
+        return outcome
+
     cdef Outcome patch(
         self, Job *job, uint8_t *out, uint64_t room, uint64_t start, uint64_t *needed,
         Problem *problem
@@ -502,8 +737,13 @@ cdef class Encoder:
         # One patch: read its files, find its header, decode its bands into place.
         cdef const Plan *plan
         problem.error = 0
-        if not self.loaded and self.load(job, problem):
-            return FAILED
+        if not self.loaded:
+            if not self.suits(job):
+                self.name[0] = 0
+                fail(problem, "does not have the names that its format asks for")
+                return FAILED
+            if self.load(job, problem):
+                return FAILED
         self.loaded = True
         plan = self.current[job.format]
         if plan == NULL or not fits(plan, self.images):
@@ -515,6 +755,7 @@ cdef class Encoder:
                   plan.size, VALUE)
             return FAILED
         job.plan = plan
+        job.length = plan.length
         start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         job.start = start
         job.stop = start + plan.size
@@ -523,6 +764,19 @@ cdef class Encoder:
             return NO_ROOM
         self.loaded = False
         return DONE if self.fill_value(job, out + start, problem) == 0 else FAILED
+
+    cdef bint suits(self, const Job *job) noexcept nogil:
+        # Whether there is a name for each file of the format, ended by a NUL, and no more.
+        cdef const char *name = job.names
+        cdef int _f
+        if not 0 <= job.format < self.n_formats:
+            return False
+        for _f in range(self.files[job.format]):
+            name = <const char *>memchr(name, 0, job.end - name)
+            if name == NULL:
+                return False
+            name += 1
+        return name == job.end
 
     cdef int enter(self, Job *job, Problem *problem) noexcept nogil:
         # Open the directory of a patch.

@@ -51,6 +51,7 @@ BELOW = {
     "batches": {"_tiff", "database", "errors", "layout", "recognise", "sources"},
     "crew": {"batches", "machine"},
     "kept": {"batches", "database", "digests", "errors", "journal", "sources", "values"},
+    "threads": {"_tiff"},
     "encoder": {
         "_tiff",
         "batches",
@@ -62,6 +63,7 @@ BELOW = {
         "manifest",
         "sources",
         "target",
+        "threads",
     },
     "comparison": {"values"},
     "comparing": {"comparison", "database", "decoders", "layout", "looks"},

@@ -227,7 +227,6 @@ def test_a_disk_that_fills_up_on_the_way(bigearthnet, run, roots, small_disk, mo
     from rs_tensor_encoder.errors import OutOfSpaceError
 
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
     filler = small_disk / "filler"
 
     def fill(_patches, _size):

@@ -31,7 +31,6 @@ def test_a_finished_database(run, roots, made_up, tmp_path):
 
 def test_a_partial_database(run, bigearthnet, tmp_path, monkeypatch):
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
     stop = threading.Event()
     encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
     found = json.loads(run("info", tmp_path / "out", "--json").out)

@@ -6,7 +6,7 @@ from rs_tensor_encoder import crew
 from rs_tensor_encoder.batches import Batch
 from rs_tensor_encoder.crew import Crew
 
-MEGABYTE = Batch([], 1 << 20, commits=False)
+MEGABYTE = Batch([], 1 << 20)
 
 
 @pytest.fixture
@@ -19,19 +19,21 @@ def clock(monkeypatch):
     return now
 
 
-def pass_time(subject, clock, *, busy, waiting=1.0, seconds=0.1):
-    """Let time pass with the processors so busy, and the writer so idle."""
+def pass_time(subject, clock, *, busy, waiting=1.0, blocked=1.0, seconds=0.1):
+    """Let time pass with the processors so busy, the writer so idle, the files so cold."""
     clock["wall"] += seconds * (1 - waiting)
     with subject.waiting():
         clock["wall"] += seconds * waiting
         clock["cpu"] += seconds * busy * 2
+    subject.note(10, None if blocked is None else int(10 * blocked))
 
 
-def test_it_grows_while_all_wait(clock):
+@pytest.mark.parametrize("blocked", [1.0, None])
+def test_it_grows_while_all_wait(clock, blocked):
     subject = Crew(None)
     sizes = []
     for _ in range(8):
-        pass_time(subject, clock, busy=0.1)
+        pass_time(subject, clock, busy=0.1, blocked=blocked)
         sizes.append(subject.size)
     assert sizes == [6, 12, 24, 48, 64, 64, 64, 64]
 
@@ -44,12 +46,19 @@ def test_it_stays_small_while_processors_or_the_writer_are_busy(clock):
     assert subject.size == 3
 
 
+def test_it_stays_small_while_it_is_not_files_that_it_waits_for(clock):
+    subject = Crew(None)
+    for _ in range(5):
+        pass_time(subject, clock, busy=0.1, blocked=0.2)
+    assert subject.size == 3
+
+
 def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
     subject = Crew(None)
     for _ in range(5):
         pass_time(subject, clock, busy=0.1)
     for _ in range(20):
-        pass_time(subject, clock, busy=0.95)
+        pass_time(subject, clock, busy=0.1, blocked=0.0)
     assert subject.size == 3
 
 
@@ -58,16 +67,25 @@ def test_a_number_of_workers_is_kept(clock):
     for _ in range(5):
         pass_time(subject, clock, busy=0.1)
     assert subject.size == subject.most == 7
-    assert subject.has_room(6, 6, MEGABYTE)
-    assert not subject.has_room(7, 7, MEGABYTE)
+    assert subject.has_room(8, 0, MEGABYTE, first_ended=False)
+    assert not subject.has_room(9, 0, MEGABYTE, first_ended=False)
+    assert not subject.has_room(6, 10, MEGABYTE, first_ended=True)
+
+
+def test_it_does_not_run_ahead_of_a_busy_writer(clock):  # noqa: ARG001
+    subject = Crew(None)
+    assert subject.has_room(2, 3, MEGABYTE, first_ended=True)
+    assert not subject.has_room(2, 4, MEGABYTE, first_ended=True)
+    # The writer waits for a slow batch: the others go on.
+    assert subject.has_room(2, 40, MEGABYTE, first_ended=False)
 
 
 def test_memory_bounds_what_is_under_way(clock):
     subject = Crew(None)
     for _ in range(8):
         pass_time(subject, clock, busy=0.1)
-    assert subject.has_room(60, 90, MEGABYTE)
-    assert not subject.has_room(60, 96, MEGABYTE)
-    large = Batch([], 20 << 20, commits=True)
-    assert subject.has_room(3, 7, large)
-    assert not subject.has_room(3, 8, large)
+    assert subject.has_room(60, 30, MEGABYTE, first_ended=False)
+    assert not subject.has_room(60, 36, MEGABYTE, first_ended=False)
+    large = Batch([], 20 << 20)
+    assert subject.has_room(2, 5, large, first_ended=False)
+    assert not subject.has_room(3, 5, large, first_ended=False)

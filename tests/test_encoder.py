@@ -55,7 +55,6 @@ def interrupted(plan, target, *, after):
 def small_batches(monkeypatch):
     """A batch per patch, a commit per patch or two: a small sample has many."""
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 100_000)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 300_000)
 
 
 def test_values_are_those_of_rasterio_and_safetensors(plan_of, made_up, tmp_path):
@@ -318,6 +317,7 @@ def test_all_patches_bad(plan_of, own_sample, tmp_path):
     expected = estimate(plan)
     assert expected.lengths == [0.0]
     assert len(expected.failures) == 4
+    assert expected.failures[0].reason == "the file is empty"
     report = encode(plan, str(tmp_path / "out"))
     assert len(report.failures) == 4
     assert not report.complete
@@ -334,7 +334,6 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
 
     original = encoder.Writer.append
     monkeypatch.setattr(encoder.Writer, "append", append)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
     with pytest.raises(OutOfSpaceError):
         encode(bigearthnet, str(tmp_path / "out"))
@@ -347,24 +346,16 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
 
 def test_batches_depend_on_the_plan_alone(bigearthnet):
     count = len(bigearthnet.patches)
-    # About 1 MB a batch: 6 Sentinel-2 or 9 Sentinel-1 patches; about 3 MB a commit.
+    # About 1 MB a batch: 6 Sentinel-2 or 9 Sentinel-1 patches.
     batches = list(cut(bigearthnet.patches * 20, [115344.0, 160832.0]))
     assert sum(len(batch.patches) for batch in batches) == 20 * count
     assert all(6 <= len(batch.patches) <= 9 for batch in batches[:-1])
     assert all(batch.size <= 1 << 20 for batch in batches)
-    commits = [0.0]
-    for batch in batches:
-        commits[-1] += batch.size
-        if batch.commits:
-            commits.append(0.0)
-    assert commits.pop() == 0.0
-    assert all(1.9e6 < size <= 3 << 20 for size in commits[:-1])
     # Where nothing is known of the sizes, batches are small.
     unknown = cut(bigearthnet.patches * 20, [0.0, 0.0])
     assert max(len(batch.patches) for batch in unknown) == 16
     large = list(cut(bigearthnet.patches, [1e9, 1e9]))
     assert [len(batch.patches) for batch in large] == [1] * count
-    assert all(batch.commits for batch in large)
 
 
 def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
@@ -378,7 +369,6 @@ def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
 def test_many_small_batches_all_arrive(plan_of, many_patches, tmp_path, monkeypatch, workers):
     """A batch and a commit per patch: whatever the order in which they are done."""
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 1)
     plan = plan_of(bigearthnet_s1=many_patches)
     few = Plan(plan.sources, plan.patches[::4])
     report = encode(few, str(tmp_path / "out"), workers=workers)

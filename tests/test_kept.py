@@ -38,7 +38,6 @@ def partly(plan, path, monkeypatch, count):
     """Encode some patches, then stop."""
     with monkeypatch.context() as patch:
         patch.setattr("rs_tensor_encoder.batches.BATCH", 1)
-        patch.setattr("rs_tensor_encoder.batches.COMMIT", 1)
         patch.setattr(target, "verify", lambda _: ["stopped by the test"])
         stop = threading.Event()
         done = []

@@ -245,7 +245,6 @@ def test_odd_values_in_a_partial_database(bigearthnet, run, roots, tmp_path, mon
     from rs_tensor_encoder.encoder import encode
 
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
-    monkeypatch.setattr("rs_tensor_encoder.batches.COMMIT", 200_000)
     stop = threading.Event()
     encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
     with lmdb.open(str(tmp_path / "out.partial")) as env, env.begin(write=True) as txn:

@@ -15,18 +15,14 @@ from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.recognise import refuse_other_bands
 from rs_tensor_encoder.sources import Patch, Plan
 
-# Bytes of values in a batch, which one thread does in one call: large enough to
-# make Python's cost per batch small, small enough to have many under way.
+# Bytes of values in a batch, which one thread does in one call and which are
+# written in one commit: large enough to make Python's cost per batch small, small
+# enough to stay in the processor's cache, with LMDB's pages, and to have many under
+# way.
 BATCH = 1 << 20
 
-# Bytes of values in a commit: small enough for LMDB's dirty pages to stay in the
-# processor's cache.
-COMMIT = 3 << 20
-
-# Patches of each source that are encoded to learn how large its values are: so
-# many, or as many as give so many bytes.
+# Patches of each source that are looked at to learn how large its values are.
 _PROBES = 16
-_PROBED = 16 << 20
 
 #: Environment variable: ``libtiff`` has libtiff open and decode every file.
 DECODE = "RS_TENSOR_DECODE"
@@ -52,8 +48,17 @@ class Estimate:
     failures: list[PatchError]
 
 
-def estimate(plan: Plan, limit: int = _tiff.LIMIT) -> Estimate:
-    """Encode a few patches of each source to learn how much space all will take.
+def estimate(plan: Plan, limit: int = _tiff.LIMIT, *, decode: bool = False) -> Estimate:
+    """Look at a few patches of each source to learn how much space all will take.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be encoded.
+    limit : int
+        Bytes of a file, and of its decoded pixels, beyond which it is refused.
+    decode : bool
+        Also decode their pixels, to learn what is wrong with them.
 
     Raises
     ------
@@ -61,24 +66,26 @@ def estimate(plan: Plan, limit: int = _tiff.LIMIT) -> Estimate:
         If a source is another dataset: no patch tried has the bands of its layout.
     """
     encoder = new_encoder(plan, limit)
-    buffer = new_buffer()
+    buffer = new_buffer() if decode else np.empty(0, np.uint8)
     lengths: list[float] = []
     failures: list[PatchError] = []
     size = 0
     for index in range(len(plan.sources)):
         patches = [patch for patch in plan.patches if patch.place.source == index]
-        probes = patches[:: max(1, len(patches) // _PROBES)][:_PROBES]
         found: list[int] = []
         wrong: list[PatchError] = []
-        for patch in probes:
-            if sum(found) > _PROBED:
-                break
-            results, buffer = encode_batch(encoder, [plan.files(patch)], buffer)
-            result = results[0]
-            if isinstance(result, PatchError):
-                wrong.append(result)
+        for patch in patches[:: max(1, len(patches) // _PROBES)][:_PROBES]:
+            files = [plan.files(patch)]
+            results, needed = encoder.encode(files, buffer)
+            if decode and needed:
+                results, buffer = encode_batch(encoder, files, buffer)
+            if not results:
+                # Without room it is only said how much it would take.
+                found.append(needed)
+            elif isinstance(results[0], PatchError):
+                wrong.append(results[0])
             else:
-                found.append(result[1] - result[0])
+                found.append(results[0][1] - results[0][0])
         if not found:
             source = plan.sources[index]
             refuse_other_bands(source.layout, source.root, [str(error) for error in wrong])
@@ -109,22 +116,43 @@ def encode_batch(
     while needed:
         stops = [result[1] for result in results if not isinstance(result, PatchError)]
         used = max(stops, default=0)
-        try:
-            larger = np.empty(max(needed, 2 * len(buffer)), np.uint8)
-        except MemoryError:
-            raise SourceError(
-                f"{os.fsdecode(files[len(results)][1])}: out of memory: its value would take "
-                f"{needed - used} bytes"
-            ) from None
-        larger[:used] = buffer[:used]
-        buffer = larger
+        buffer = larger(buffer, used, needed)
         more, needed = encoder.encode(files[len(results) :], buffer, used)
         results += more
+    return checked(results), buffer
+
+
+def larger(buffer: Any, used: int, needed: int) -> Any:
+    """Make a larger buffer with the first ``used`` bytes of one that is too small.
+
+    Raises
+    ------
+    SourceError
+        If there is no memory for it.
+    """
+    try:
+        new = np.empty(max(needed, 2 * len(buffer)), np.uint8)
+    except MemoryError:
+        raise SourceError(
+            f"out of memory: the value of a patch would take {needed - used} bytes"
+        ) from None
+    new[:used] = buffer[:used]
+    return new
+
+
+def checked(results: list[Result]) -> list[Result]:
+    """Refuse results that say more about the machine than about the files.
+
+    Raises
+    ------
+    SourceError
+        If the system, not a file, is the reason that a patch cannot be read.
+    """
     for result in results:
         # The machine's trouble, not the patch's: it must not count as a bad patch.
         if isinstance(result, PatchError) and result.errno in _TROUBLE:
             raise SourceError(f"{result}; nothing is lost, run the same command again") from None
-    return results, buffer
+    return results
 
 
 def new_encoder(plan: Plan, limit: int = _tiff.LIMIT) -> _tiff.Encoder:
@@ -147,11 +175,10 @@ def new_buffer() -> Any:
 
 
 class Batch(NamedTuple):
-    """Patches for one call, and whether a commit ends with them."""
+    """Patches for one call and one commit, and about how many bytes their values take."""
 
     patches: list[Patch]
     size: float
-    commits: bool
 
 
 def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[Batch]:
@@ -165,17 +192,13 @@ def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[Batch]:
         Bytes of a typical value of each source, 0 where that is not known.
     """
     batch: list[Patch] = []
-    size = committed = 0.0
+    size = 0.0
     for patch in patches:
         length = lengths[patch.place.source] or BATCH / 16
         if batch and size + length > BATCH:
-            committed += size
-            # Whether one more batch like this one would still go into the commit.
-            commits = committed + size > COMMIT
-            yield Batch(batch, size, commits)
-            committed = 0.0 if commits else committed
+            yield Batch(batch, size)
             batch, size = [], 0.0
         batch.append(patch)
         size += length
     if batch:
-        yield Batch(batch, size, commits=True)
+        yield Batch(batch, size)

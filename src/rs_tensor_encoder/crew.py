@@ -3,8 +3,8 @@
 Warm files want about one thread per processor, and one more because they take
 turns with the writer: more only wait for each other. Cold files and file
 systems far away want dozens: each thread waits for one read after the other. So
-the crew begins small and grows while the writer waits and the processors idle;
-it shrinks when they do not.
+the crew begins small and grows while the system makes its threads wait, the
+writer waits for them, and the processors idle; it shrinks when they do not.
 """
 
 import time
@@ -19,6 +19,14 @@ _MOST = 64
 
 # Bytes of values that may be under way in a crew that forms by itself.
 _BUDGET = 96 << 20
+
+# Batches under way while there is something to write: enough for the writer never
+# to wait, few enough to stay in the processor's cache until they are written.
+_AHEAD = 4
+
+# Waits for the system per patch from which on files count as cold: a cold patch has
+# one for nearly each of its files, a warm one none.
+_COLD = 0.5
 
 # Seconds between two looks at how busy the processors are.
 _LOOK = 0.03
@@ -40,37 +48,55 @@ class Crew:
         self.most = workers or max(_MOST, self._least)
         self.size = workers or self._least
         self._waited = 0.0
+        self._patches = self._blocked = 0
         self._looked = time.perf_counter()
         self._spent = time.process_time()
 
-    def has_room(self, working: int, under_way: int, batch: Batch) -> bool:
-        """Tell whether to begin a batch.
+    def has_room(self, begun: int, ended: int, batch: Batch, *, first_ended: bool) -> bool:
+        """Tell whether to hand out a batch.
 
         Parameters
         ----------
-        working : int
-            Batches that are being read and decoded.
-        under_way : int
-            Those, and the ones that wait for their turn to be written.
+        begun : int
+            Batches that are being read and decoded, or lie ready for it.
+        ended : int
+            Those that wait for their turn to be written.
         batch : Batch
-            The one to begin; the others are taken to be like it.
+            The one to hand out; the others are taken to be like it.
+        first_ended : bool
+            Whether the one to be written next is among the ended ones.
         """
-        if working >= self.size:
+        # Some lie ready, so that no thread idles while the writer is busy.
+        if begun >= self.size + self._processors:
             return False
         if self._fixed:
-            return under_way < 2 * self.size + 2
+            return begun + ended < 2 * self.size + 2
+        if first_ended and ended >= _AHEAD:
+            return False
         # Batches done early wait for a slow one: let the others go on, as far as
         # memory allows.
-        allowed = max(2 * self._least + 2, int(_BUDGET / batch.size))
-        return under_way < allowed
+        return begun + ended < max(2 * self._least + 2, int(_BUDGET / batch.size))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count the time in which the writer has nothing to write."""
         begun = time.perf_counter()
         yield
+        self._waited += time.perf_counter() - begun
+
+    def note(self, patches: int, waits: int | None) -> None:
+        """Take note of a batch that is done.
+
+        Parameters
+        ----------
+        patches : int
+            How many it had.
+        waits : int or None
+            How often the system made its thread wait; None if that is not known.
+        """
+        self._patches += patches
+        self._blocked += patches if waits is None else waits
         now = time.perf_counter()
-        self._waited += now - begun
         if not self._fixed and now - self._looked >= _LOOK:
             self._look(now)
 
@@ -78,9 +104,11 @@ class Crew:
         spent = time.process_time()
         seconds = now - self._looked
         busy = (spent - self._spent) / seconds / self._processors
-        if self._waited > 0.3 * seconds and busy < 0.5:
+        cold = self._blocked > _COLD * self._patches
+        if cold and self._waited > 0.3 * seconds and busy < 0.5:
             self.size = min(2 * self.size, self.most)
-        elif busy > 0.65 or self._waited < 0.1 * seconds:
+        elif not cold or busy > 0.65 or self._waited < 0.1 * seconds:
             self.size = max(self.size * 3 // 4, self._least)
         self._waited = 0.0
+        self._patches = self._blocked = 0
         self._looked, self._spent = now, spent

@@ -4,11 +4,9 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 import lmdb
 
@@ -16,10 +14,10 @@ from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.batches import (
     Batch,
     Estimate,
-    Result,
+    checked,
     cut,
-    encode_batch,
     estimate,
+    larger,
     new_buffer,
     new_encoder,
 )
@@ -31,8 +29,12 @@ from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
+from rs_tensor_encoder.threads import Threads
 
 Progress = Callable[[int, int], None]
+
+# Seconds to wait for a batch, at most, before looking whether to stop.
+_TICK = 0.05
 
 
 @dataclass
@@ -177,14 +179,6 @@ def _ignore(patches: int, size: int) -> None:
     pass
 
 
-class Done(NamedTuple):
-    """A batch that is done: its results, their buffer, and their entries in the journal."""
-
-    results: list[Result]
-    buffer: Any
-    entries: bytes
-
-
 class _Pipeline:
     """Batches through threads, in order, into the writer."""
 
@@ -206,43 +200,32 @@ class _Pipeline:
         self.limit = limit
         self.report = report
         self.headers: Counter[bytes] = Counter()
-        self._local = threading.local()
-        self._buffers: SimpleQueue[Any] = SimpleQueue()
-        # A word per batch that is done: what the writer waits for. Batches are
-        # written in order, so some may be written before their word is heard.
-        self._done: SimpleQueue[None] = SimpleQueue()
+        # The last one given back is taken first: it is still in a processor's cache.
+        self._buffers: list[Any] = []
 
     def run(self, patches: Sequence[Patch], progress: Progress, stop: threading.Event) -> None:
         """Encode patches until none is left or ``stop`` is set."""
         batches = cut(patches, self.lengths)
         batch = next(batches, None)
-        under_way: deque[tuple[Batch, Future[Done]]] = deque()
-        commit: list[tuple[Batch, Done]] = []
-        working = 0
-        with ThreadPoolExecutor(self.crew.most, "encode") as pool:
-            try:
-                while not stop.is_set():
-                    while batch is not None and self.crew.has_room(working, len(under_way), batch):
-                        future = pool.submit(self._work, batch)
-                        future.add_done_callback(lambda _: self._done.put(None))
-                        under_way.append((batch, future))
-                        working += 1
-                        batch = next(batches, None)
-                    if batch is None and not under_way:
-                        return
-                    with self.crew.waiting():
-                        self._done.get()
-                    working -= 1
-                    while under_way and under_way[0][1].done() and not stop.is_set():
-                        ended, future = under_way.popleft()
-                        commit.append((ended, future.result()))
-                        if ended.commits:
-                            self._write(commit, progress)
-                            commit.clear()
-                self.report.interrupted = batch is not None or bool(under_way) or bool(commit)
-            finally:
-                for _, future in under_way:
-                    future.cancel()
+        under_way: deque[tuple[Batch, _tiff.Task]] = deque()
+        begun = 0
+        with Threads(lambda: new_encoder(self.plan, self.limit), larger) as threads:
+            while not stop.is_set() and (batch is not None or under_way):
+                while batch is not None and self.crew.has_room(
+                    begun,
+                    len(under_way) - begun,
+                    batch,
+                    first_ended=bool(under_way) and under_way[0][1].ended,
+                ):
+                    under_way.append((batch, self._task(batch)))
+                    threads.put(under_way[-1][1])
+                    begun += 1
+                    batch = next(batches, None)
+                threads.staff(self.crew.size)
+                begun -= self._hear(threads, wait=not under_way[0][1].ended)
+                if under_way[0][1].ended:
+                    self._write(*under_way.popleft(), progress)
+        self.report.interrupted = batch is not None or bool(under_way)
 
     def keep(self, progress: Progress, stop: threading.Event) -> list[Patch]:
         """Count the records that hold; return the patches without one."""
@@ -255,40 +238,41 @@ class _Pipeline:
         self.report.notes += kept.notes
         return kept.missing
 
-    def _work(self, batch: Batch) -> Done:
-        """Read and decode a batch, in one of the threads."""
-        local = self._local
-        if not hasattr(local, "encoder"):
-            local.encoder = new_encoder(self.plan, self.limit)
-        try:
-            buffer = self._buffers.get_nowait()
-        except Empty:
-            buffer = new_buffer()
-        files = [self.plan.files(patch) for patch in batch.patches]
-        results, buffer = encode_batch(local.encoder, files, buffer)
-        keys = (patch.key for patch in batch.patches)
-        return Done(results, buffer, block(keys, results, buffer))
+    def _task(self, batch: Batch) -> _tiff.Task:
+        buffer = self._buffers.pop() if self._buffers else new_buffer()
+        return _tiff.Task([self.plan.files(patch) for patch in batch.patches], buffer)
 
-    def _write(self, commit: list[tuple[Batch, Done]], progress: Progress) -> None:
-        """Write the batches of a commit, and give their buffers back."""
+    def _hear(self, threads: Threads, *, wait: bool) -> int:
+        """Count the tasks that have ended since the last call; wait for one if there is none."""
+        if wait:
+            with self.crew.waiting():
+                ended = threads.ended(_TICK)
+        else:
+            ended = threads.ended(0.0)
+        for task in ended:
+            self.crew.note(task.patches, task.waits)
+        return len(ended)
+
+    def _write(self, batch: Batch, task: _tiff.Task, progress: Progress) -> None:
+        """Write a batch in a commit of its own, and keep its buffer for others."""
+        if task.error is not None:
+            raise task.error
         records: list[Record] = []
-        count = size = 0
-        for batch, done in commit:
-            view = memoryview(done.buffer)
-            for patch, result in zip(batch.patches, done.results, strict=True):
-                if isinstance(result, PatchError):
-                    self.report.failures.append((patch.key.decode(), result))
-                    continue
-                start, stop, header, _ = result
-                records.append((patch.key, view[start:stop]))
-                size += stop - start
-                self.headers[header] += 1
-                self.report.bytes += stop - start
-            count += len(batch.patches)
+        view = memoryview(task.out)
+        size = 0
+        results = checked(task.results())
+        for patch, result in zip(batch.patches, results, strict=True):
+            if isinstance(result, PatchError):
+                self.report.failures.append((patch.key.decode(), result))
+                continue
+            start, stop, header, _ = result
+            records.append((patch.key, view[start:stop]))
+            size += stop - start
+            self.headers[header] += 1
         # First, so that every record has its entry whatever happens.
-        self.journal.append(b"".join(done.entries for _, done in commit))
+        self.journal.append(block((patch.key for patch in batch.patches), results, task.out))
         self.writer.append(records)
         self.report.encoded += len(records)
-        for _, done in commit:
-            self._buffers.put(done.buffer)
-        progress(count, size)
+        self.report.bytes += size
+        self._buffers.append(task.out)
+        progress(len(batch.patches), size)

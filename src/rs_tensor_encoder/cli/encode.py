@@ -78,7 +78,7 @@ def command(
     target = clean_target(target)
     plan = discover(take_sources(sources))
     check_target(plan, target)
-    expected = estimate(plan, limit)
+    expected = estimate(plan, limit, decode=dry_run)
     if dry_run:
         return _dry_run(plan, expected, target, as_json=as_json)
     if not quiet:

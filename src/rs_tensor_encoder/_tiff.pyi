@@ -16,7 +16,7 @@ def versions() -> _Versions: ...
 def header(tensors: Sequence[tuple[str, str, int, int]]) -> tuple[bytes, list[int], int]: ...
 
 Files: TypeAlias = tuple[int, bytes, bytes]
-Result: TypeAlias = tuple[int, int, bytes] | PatchError
+Result: TypeAlias = tuple[int, int, bytes, int] | PatchError
 
 class Task:
     out: Any

@@ -1,4 +1,4 @@
-"""Our encoder as a process to be measured: ROOT NAME TARGET [WORKERS]; prints JSON.
+"""Our encoder as a process to be measured: ROOT NAME TARGET [WORKERS | plan]; prints JSON.
 
 The seconds are those from the search for patches to the renamed target, without the start of the
 interpreter, so that they compare with those of a C program.
@@ -7,6 +7,7 @@ interpreter, so that they compare with those of a C program.
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,20 +19,36 @@ from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.sources import Source, discover
 
 
-def peak_memory():
-    """Peak of resident memory, and what is anonymous of it at the end, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return [int(fields[key].split()[0]) / 1024 for key in ("VmHWM", "RssAnon")]
+class Memory(threading.Thread):
+    """Looks at the memory of this process every few milliseconds."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.anonymous = self.resident = 0.0
+
+    def run(self):
+        while True:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            fields = dict(line.split(":", 1) for line in lines)
+            anonymous, resident = (
+                int(fields[key].split()[0]) / 1024 for key in ("RssAnon", "VmHWM")
+            )
+            self.anonymous = max(self.anonymous, anonymous)
+            self.resident = resident
+            time.sleep(0.02)
 
 
 def main():
     """Encode once."""
     root, name, target = sys.argv[1:4]
-    workers = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    workers = int(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4] != "plan" else None
+    memory = Memory()
+    memory.start()
     begun = time.perf_counter()
     plan = discover([Source(layout_of(name), root)])
     found = time.perf_counter()
+    if sys.argv[4:] == ["plan"]:
+        return
     report = encode(plan, target, workers=workers)
     ended = time.perf_counter()
     if not report.complete:
@@ -43,7 +60,7 @@ def main():
                 "seconds": ended - begun,
                 "plan": found - begun,
                 "cpu": cpu,
-                "memory": peak_memory(),
+                "memory": [memory.anonymous, memory.resident],
             }
         )
     )

@@ -1,23 +1,35 @@
-"""Other ways to do the same work, each a small program: PEER DATASET-PICKLE TARGET.
+"""Other ways to do the same work, each a small program: PEER WORKERS TARGET.
 
 The dataset comes as JSON on stdin: a list of (key, files), and the names of the bands of each file.
-All of them write with `safetensors.numpy.save` and one LMDB writer.
+All of them write with `safetensors.numpy.save` and one LMDB writer, 512 patches a commit.
 """
 
 import json
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from multiprocessing import get_context
+
+
+def usual_bands(path, count):
+    """Open the file for each of its bands, as the tool in use today does (rico-hdl)."""
+    import rasterio
+
+    warnings.simplefilter("ignore")
+    found = []
+    for index in range(1, count + 1):
+        with rasterio.open(path) as file:
+            found.append(file.read(index))
+    return found
 
 
 def rasterio_bands(path, count):
-    """Read band after band, as the tool in use today does."""
+    """Open the file once."""
     import rasterio
 
     warnings.simplefilter("ignore")
     with rasterio.open(path) as file:
-        return [file.read(index) for index in range(1, count + 1)]
+        return list(file.read())
 
 
 def _split(pixels, count):
@@ -53,7 +65,8 @@ def pillow_bands(path, count):
 
 
 READERS = {
-    "rasterio-pool": (rasterio_bands, ProcessPoolExecutor),
+    "usual": (usual_bands, ProcessPoolExecutor),
+    "rasterio-once": (rasterio_bands, ProcessPoolExecutor),
     "tifffile": (tifffile_bands, ThreadPoolExecutor),
     "imagecodecs": (imagecodecs_bands, ThreadPoolExecutor),
     "pillow": (pillow_bands, ThreadPoolExecutor),
@@ -77,13 +90,15 @@ def main():
     peer, workers, target = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     patches, bands = json.load(sys.stdin)
     reader, executor = READERS[peer]
-    with executor(workers) as pool, lmdb.open(target, map_size=1 << 40) as env:
+    options = {"mp_context": get_context("spawn")} if executor is ProcessPoolExecutor else {}
+    with executor(workers, **options) as pool, lmdb.open(target, map_size=1 << 40) as env:
         for begin in range(0, len(patches), 512):
             chunk = patches[begin : begin + 512]
-            values = pool.map(partial(value, reader, bands), [f for _, f in chunk], chunksize=4)
+            # One task a patch, as the tool in use today has it.
+            values = [pool.submit(value, reader, bands, files) for _, files in chunk]
             with env.begin(write=True) as txn:
                 for (key, _), content in zip(chunk, values, strict=True):
-                    txn.put(key.encode(), content, append=True)
+                    txn.put(key.encode(), content.result(), append=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint format bench build clean
+.PHONY: help demo test lint format bench build wheel wheel-test clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
 demo: $(VENV)/built  ## make a small dataset, encode it, check it, show the result
 	rm -rf demo
@@ -32,6 +32,25 @@ bench: $(VENV)/tested  ## measure against the usual way
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 build: $(VENV)/built  ## compile the extension and install the package for development
+
+# Compiled for systems as old as glibc 2.17; SOURCES names a directory with the sources of
+# libtiff and the others, which are downloaded else (see packaging/sources.py).
+TARGET ?= $(shell uname -m)-linux-gnu.2.17
+SOURCES ?=
+wheel: $(VENV)/wheel  ## a wheel with everything inside, for any Linux, in dist/
+	rm -rf dist/*.whl build/wheel/dist
+	zig=$$($(BIN)/python -c 'import ziglang; print(ziglang.__path__[0] + "/zig")') && \
+	CC="$$zig cc -target $(TARGET)" CXX="$$zig c++ -target $(TARGET)" \
+	  $(BIN)/python -m pip wheel . -q --no-deps --no-build-isolation -w build/wheel/dist \
+	  -C build-dir=build/wheel/$(TARGET) -C cmake.define.RS_TENSOR_BUNDLED_LIBTIFF=ON \
+	  $(if $(SOURCES),-C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES)))
+	PATH="$(abspath $(BIN)):$$PATH" auditwheel repair -w dist build/wheel/dist/*.whl
+	$(BIN)/auditwheel show dist/*.whl
+	$(BIN)/abi3audit --strict dist/*.whl
+	$(BIN)/python packaging/check_wheel.py dist/*.whl
+
+wheel-test:  ## the wheel in minimal Debians with no libtiff, one for each Python (root)
+	PIP="$(BIN)/python -m pip" packaging/wheel_test.sh dist/*.whl
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist demo
@@ -57,6 +76,10 @@ $(VENV)/built: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard ext/*
 
 $(VENV)/tested: $(VENV)/built
 	$(BIN)/python -m pip install -q --group test
+	@touch $@
+
+$(VENV)/wheel: $(VENV)/built
+	$(BIN)/python -m pip install -q --group wheel
 	@touch $@
 
 $(VENV)/linted: $(VENV)/built

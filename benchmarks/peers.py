@@ -23,7 +23,7 @@ def usual_bands(path, count):
     return found
 
 
-def rasterio_bands(path, count):
+def rasterio_bands(path, _):
     """Open the file once."""
     import rasterio
 

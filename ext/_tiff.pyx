@@ -22,6 +22,7 @@ from posix.fcntl cimport O_RDONLY
 from posix.stat cimport fstatat, struct_stat
 from posix.unistd cimport close
 
+from bundled cimport BUNDLED
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
 from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file, stamp
 from image cimport DType, Image, read_image
@@ -153,8 +154,10 @@ def versions():
     Returns
     -------
     dict
-        ``libtiff`` and ``libdeflate``: version numbers (str); ``codecs``: names
-        of the TIFF compressions that can be decoded (list of str).
+        ``libtiff`` and ``libdeflate``: version numbers (str); ``bundled``: what
+        was built in with them (dict of name to version), empty if they are the
+        system's; ``codecs``: names of the TIFF compressions that can be decoded
+        (list of str).
     """
     cdef TIFFCodec *codecs = TIFFGetConfiguredCODECs()
     cdef TIFFCodec *codec = codecs
@@ -172,6 +175,8 @@ def versions():
     return {
         "libtiff": text.split("\n")[0].rpartition(" ")[2],
         "libdeflate": (<bytes>LIBDEFLATE_VERSION_STRING).decode("ascii"),
+        "bundled": dict(
+            name.split() for name in (<bytes>BUNDLED).decode("ascii").split(",") if name),
         "codecs": names,
     }
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.cli import VERBS
 from rs_tensor_encoder.cli.progress import Progress
 
@@ -37,6 +38,9 @@ def test_version_names_the_libraries(run):
     for name in ("rs-tensor-encoder 0.", "libtiff 4.", "libdeflate ", "lmdb ", "safetensors "):
         assert name in outcome.out
     assert "AdobeDeflate" in outcome.out
+    bundled = _tiff.versions()["bundled"]
+    assert all(f"{name} {number}" in outcome.out for name, number in bundled.items())
+    assert ("(bundled, with " if bundled else "(of the system)") in outcome.out
 
 
 def test_help_and_version_are_light():

@@ -6,6 +6,7 @@ from rs_tensor_encoder.errors import PatchError
 class _Versions(TypedDict):
     libtiff: str
     libdeflate: str
+    bundled: dict[str, str]
     codecs: list[str]
 
 DTYPES: Final[tuple[str, ...]]

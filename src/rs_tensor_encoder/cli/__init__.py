@@ -41,7 +41,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
 
     found = _tiff.versions()
     click.echo(f"rs-tensor-encoder {__version__}")
-    click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']}")
+    others = ", ".join(f"{name} {number}" for name, number in found["bundled"].items())
+    origin = f"bundled, with {others}" if others else "of the system"
+    click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']} ({origin})")
     click.echo(f"lmdb {version('lmdb')}, safetensors {version('safetensors')}")
     click.echo("codecs: " + ", ".join(found["codecs"]))
     ctx.exit()

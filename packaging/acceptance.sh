@@ -1,0 +1,57 @@
+#!/bin/sh
+# acceptance.sh COMMAND...: prove that an installed rs-tensor-encoder works here.
+#
+# It says what is inside, encodes and checks a made-up dataset and, where
+# RS_TENSOR_SAMPLES names them, the real samples; it answers mistakes as it should.
+# Needs nothing but a shell.
+set -eu
+
+fail() {
+  echo "acceptance: $*" >&2
+  exit 1
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+"$@" --version > "$scratch/version"
+cat "$scratch/version"
+grep -q 'bundled, with zlib' "$scratch/version" || fail "libtiff is not the bundled one"
+for codec in PackBits LZW AdobeDeflate LZMA ZSTD LERC; do
+  grep -q "codecs:.* $codec" "$scratch/version" || fail "the codec $codec is missing"
+done
+"$@" --help > /dev/null
+
+"$@" demo "$scratch/demo" > "$scratch/said" 2>&1 || fail "demo: $(cat "$scratch/said")"
+set +e
+"$@" --hyspecnet "$scratch/nothing" "$scratch/out" > "$scratch/said" 2>&1
+code=$?
+set -e
+[ $code = 2 ] || [ $code = 3 ] || fail "a missing source ends with $code"
+grep -q '^Error: ' "$scratch/said" || fail "a missing source is answered by: $(cat "$scratch/said")"
+! grep -q Traceback "$scratch/said" || fail "a missing source is answered by a traceback"
+
+# both SOURCES...: encode to a target and check it.
+both() {
+  rm -rf "$scratch/target"
+  "$command" "$@" "$scratch/target" -q || fail "encode $*"
+  "$command" check "$@" "$scratch/target" || fail "check $*"
+  "$command" info "$scratch/target" > /dev/null || fail "info $*"
+}
+
+if [ -n "${RS_TENSOR_SAMPLES-}" ]; then
+  cat > "$scratch/command" << END
+#!/bin/sh
+exec $* "\$@"
+END
+  chmod +x "$scratch/command"
+  command=$scratch/command
+  samples=$RS_TENSOR_SAMPLES
+  both --bigearthnet-s1-root "$samples/BigEarthNet/BigEarthNet-S1" \
+    --bigearthnet-s2-root "$samples/BigEarthNet/BigEarthNet-S2"
+  both --bigearthnet-reference-maps-root "$samples/BigEarthNet/Reference_Maps"
+  both --hyspecnet "$samples/HySpecNet-11k"
+else
+  echo "acceptance: no real samples (RS_TENSOR_SAMPLES)"
+fi
+echo "acceptance: passed"

@@ -1,0 +1,136 @@
+"""What is packaged: the pinned sources, the wheels' promises, the source distribution."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import check_wheel
+import sources
+from rs_tensor_encoder import __version__, _tiff
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_library_is_pinned_whole():
+    for name, pin in sources.PINS.items():
+        assert re.fullmatch(r"[a-z]+", name)
+        assert re.fullmatch(r"\d+([.]\d+)+", pin["version"])
+        assert pin["url"].startswith("https://")
+        assert pin["version"] in pin["url"]
+        assert re.fullmatch(r"[0-9a-f]{64}", pin["sha256"])
+        assert pin["licence"]
+        assert pin["licence_file"]
+        assert pin["debian"]
+
+
+def test_what_is_pinned_is_what_is_built():
+    text = (ROOT / "packaging/libtiff.cmake").read_text()
+    built = re.findall(r"^bundle\((\w+)", text, re.MULTILINE)
+    linked = re.search(r"foreach\(name (.*)\)\n  target_link", text)[1].split()
+    assert sorted(built) == sorted(linked) == sorted(sources.PINS)
+
+
+def test_a_bundled_build_has_the_pinned_versions():
+    found = _tiff.versions()
+    if not found["bundled"]:
+        pytest.skip("this build uses the system's libtiff")
+    found = found["bundled"] | {name: found[name] for name in ("libtiff", "libdeflate")}
+    assert found == {name: pin["version"] for name, pin in sources.PINS.items()}
+
+
+@pytest.mark.parametrize(
+    ("debian", "upstream"),
+    [
+        ("4.7.2-1", "4.7.2"),
+        ("1:1.3.dfsg+really1.3.2-3", "1.3.2"),
+        ("1.5.7+dfsg-1", "1.5.7"),
+        ("4.0.0+ds-2", "4.0.0"),
+        ("5.8.4-1+deb13u2", "5.8.4"),
+    ],
+)
+def test_versions_of_debian_name_those_of_upstream(debian, upstream):
+    assert sources.upstream(debian) == upstream
+
+
+def _pin(path, digest):
+    return {"version": "1.0", "url": path.as_uri(), "sha256": digest}
+
+
+def test_archives_are_held_to_their_digest(tmp_path):
+    archive = tmp_path / "v1.tar.gz"
+    archive.write_bytes(b"source")
+    there = tmp_path / "there"
+    there.mkdir()
+    good = _pin(archive, hashlib.sha256(b"source").hexdigest())
+    sources.archives(there, {"a": good})
+    assert (there / "a-1.0.tar.gz").read_bytes() == b"source"
+    with pytest.raises(SystemExit, match="sha256"):
+        sources.archives(there, {"b": _pin(archive, "0" * 64)})
+    assert not (there / "b-1.0.tar.gz").exists()
+    # One that lies there already is not trusted either.
+    (there / "a-1.0.tar.gz").write_bytes(b"other")
+    with pytest.raises(SystemExit, match="sha256"):
+        sources.archives(there, {"a": good})
+
+
+def _wheel(path, *more, without=()):
+    about = f"rs_tensor_encoder-{__version__}.dist-info"
+    names = [
+        "rs_tensor_encoder/_tiff.abi3.so",
+        f"{about}/licenses/LICENSE",
+        *(f"{about}/licenses/{n}/{pin['licence_file']}" for n, pin in sources.PINS.items()),
+        *more,
+    ]
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name in names:
+            if not name.endswith(tuple(without)):
+                wheel.writestr(name, "text")
+    return path
+
+
+def test_wheels_are_held_to_their_promises(tmp_path):
+    good = tmp_path / f"rs_tensor_encoder-{__version__}-cp311-abi3-manylinux_2_17_x86_64.whl"
+    assert not list(check_wheel.faults(_wheel(good)))
+    for named, change in {
+        "libtiff is missing": {"without": ["libtiff/LICENSE.md"]},
+        "our own licence": {"without": ["licenses/LICENSE"]},
+        "libz.so.1": {"more": ["rs_tensor_encoder.libs/libz.so.1"]},
+        "tests/test_it.py": {"more": ["tests/test_it.py"]},
+    }.items():
+        wheel = _wheel(good, *change.get("more", ()), without=change.get("without", ()))
+        assert any(named in fault for fault in check_wheel.faults(wheel)), named
+    other = tmp_path / f"rs_tensor_encoder-{__version__}-cp311-cp311-linux_x86_64.whl"
+    assert any("abi3" in fault for fault in check_wheel.faults(_wheel(other)))
+    with good.open("ab") as file:
+        file.truncate(check_wheel.MOST + 1)
+    assert any("2,000,001 bytes" in fault for fault in check_wheel.faults(good))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    """Names of the files in a source distribution of this tree."""
+    directory = tmp_path_factory.mktemp("sdist")
+    code = f"from scikit_build_core.build import build_sdist; build_sdist({str(directory)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    (archive,) = directory.iterdir()
+    with tarfile.open(archive) as file:
+        names = [member.name for member in file if member.isfile()]
+    stem = f"rs_tensor_encoder-{__version__}/"
+    assert all(name.startswith(stem) for name in names)
+    return {name.removeprefix(stem) for name in names}
+
+
+def test_the_source_distribution_has_what_it_needs_and_nothing_else(sdist):
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout: what belongs to the project is not known")
+    kept = {name for name in done.stdout.split("\n") if name and (ROOT / name).exists()}
+    left_out = {name for name in kept if name.startswith((".ci/", ".github/", ".gitignore"))}
+    assert sdist - {"PKG-INFO"} == kept - left_out

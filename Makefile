@@ -36,11 +36,12 @@ build: $(VENV)/built  ## compile the extension and install the package for devel
 # Compiled for systems as old as glibc 2.17; SOURCES names a directory with the sources of
 # libtiff and the others, which are downloaded else (see packaging/sources.py).
 TARGET ?= $(shell uname -m)-linux-gnu.2.17
+ZIG := -target $(TARGET) -fomit-frame-pointer
 SOURCES ?=
 wheel: $(VENV)/wheel  ## a wheel with everything inside, for any Linux, in dist/
 	rm -rf dist/*.whl build/wheel/dist
 	zig=$$($(BIN)/python -c 'import ziglang; print(ziglang.__path__[0] + "/zig")') && \
-	CC="$$zig cc -target $(TARGET)" CXX="$$zig c++ -target $(TARGET)" \
+	CC="$$zig cc $(ZIG)" CXX="$$zig c++ $(ZIG)" \
 	  $(BIN)/python -m pip wheel . -q --no-deps --no-build-isolation -w build/wheel/dist \
 	  -C build-dir=build/wheel/$(TARGET) -C cmake.define.RS_TENSOR_BUNDLED_LIBTIFF=ON \
 	  $(if $(SOURCES),-C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES)))

@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint format bench build wheel wheel-test clean
+.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -33,25 +33,40 @@ bench: $(VENV)/tested  ## measure against the usual way
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 
-# Compiled for systems as old as glibc 2.17; SOURCES names a directory with the sources of
-# libtiff and the others, which are downloaded else (see packaging/sources.py).
+# What follows is compiled for systems as old as TARGET, from the sources in SOURCES, where
+# `packaging/sources.py` puts them (`debian` instead of `upstream` takes them from Debian).
 TARGET ?= $(shell uname -m)-linux-gnu.2.17
-ZIG := -target $(TARGET) -fomit-frame-pointer
-SOURCES ?=
-wheel: $(VENV)/wheel  ## a wheel with everything inside, for any Linux, in dist/
+SOURCES ?= build/sources
+BUNDLED := build/wheel/$(TARGET)
+ZIG = $$($(BIN)/python -c 'import ziglang; print(ziglang.__path__[0] + "/zig")')
+COMPILER = zig=$(ZIG) && export CC="$$zig cc $(FLAGS)" CXX="$$zig c++ $(FLAGS)"
+FLAGS := -target $(TARGET) -fomit-frame-pointer
+
+$(SOURCES)/libtiff $(SOURCES)/cpython:
+	$(PYTHON) packaging/sources.py upstream $(SOURCES)
+
+wheel: $(VENV)/wheel $(SOURCES)/libtiff  ## a wheel with everything inside, for any Linux, in dist/
 	rm -rf dist/*.whl build/wheel/dist
-	zig=$$($(BIN)/python -c 'import ziglang; print(ziglang.__path__[0] + "/zig")') && \
-	CC="$$zig cc $(ZIG)" CXX="$$zig c++ $(ZIG)" \
-	  $(BIN)/python -m pip wheel . -q --no-deps --no-build-isolation -w build/wheel/dist \
-	  -C build-dir=build/wheel/$(TARGET) -C cmake.define.RS_TENSOR_BUNDLED_LIBTIFF=ON \
-	  $(if $(SOURCES),-C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES)))
+	$(COMPILER) && $(BIN)/python -m pip wheel . -q --no-deps --no-build-isolation \
+	  -w build/wheel/dist -C build-dir=$(BUNDLED) -C cmake.define.RS_TENSOR_BUNDLED_LIBTIFF=ON \
+	  -C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES))
 	PATH="$(abspath $(BIN)):$$PATH" auditwheel repair -w dist build/wheel/dist/*.whl
 	$(BIN)/auditwheel show dist/*.whl
 	$(BIN)/abi3audit --strict dist/*.whl
 	$(BIN)/python packaging/check_wheel.py dist/*.whl
 
-wheel-test:  ## the wheel in minimal Debians with no libtiff, one for each Python (root)
+wheel-test:  ## try the wheel in minimal Debians without libtiff, one for each Python (root)
 	PIP="$(BIN)/python -m pip" packaging/wheel_test.sh dist/*.whl
+
+build/single/python/bin/python3: packaging/python.sh packaging/python.json | wheel $(SOURCES)/cpython
+	$(COMPILER) && packaging/python.sh $(SOURCES) $(BUNDLED)/bundled build/single/python
+
+single-file: wheel build/single/python/bin/python3  ## one executable for machines without Python, in dist/
+	PIP="$(BIN)/python -m pip" packaging/single_file.sh build/single dist/*.whl dist
+
+single-file-test:  ## try it in a minimal Debian without Python and libtiff (root)
+	packaging/clean.sh bookworm "" sh -euc '! command -v python3 && \
+	  /here/packaging/acceptance.sh /here/dist/rs-tensor-encoder-$(shell uname -m)'
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist demo

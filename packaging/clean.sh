@@ -4,7 +4,7 @@
 # Debian's SUITE with PACKAGES (comma-separated; may be empty) is made once, by
 # debootstrap, and copied for every run. There is no network and no libtiff in it;
 # the working directory is /here, the real samples (RS_TENSOR_SAMPLES) are /samples,
-# both read-only. Needs root.
+# and a directory that MOUNT names is where it is here, all read-only. Needs root.
 set -eu
 suite=$1 packages=$2
 shift 2
@@ -40,6 +40,11 @@ unshare --mount --net --pid --fork sh -euc '
     mount --bind "$RS_TENSOR_SAMPLES" "$root/samples"
     mount -o remount,bind,ro "$root/samples"
     set -- env RS_TENSOR_SAMPLES=/samples "$@"
+  fi
+  if [ -n "${MOUNT-}" ]; then
+    mkdir -p "$root$MOUNT"
+    mount --bind "$MOUNT" "$root$MOUNT"
+    mount -o remount,bind,ro "$root$MOUNT"
   fi
   exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
 ' sh "$@"

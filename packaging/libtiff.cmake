@@ -2,8 +2,8 @@
 # images of this kind are stored in, and with the libraries these need. Makes
 # the target `bundled`, to link with. What is built is said by sources.json.
 #
-# RS_TENSOR_SOURCES names a directory that holds what else would be downloaded:
-# a directory NAME with the unpacked source of each library, or its archive.
+# RS_TENSOR_SOURCES names a directory that holds their unpacked sources, each under
+# its name, instead of a download: see sources.py.
 
 enable_language(CXX)  # LERC is C++
 include(ExternalProject)
@@ -45,23 +45,17 @@ endif()
 # bundle(NAME LIBRARY [IN subdirectory] [PART component] [AFTER names] [WITH settings])
 function(bundle name library)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "IN;PART" "AFTER;WITH")
-  string(JSON url GET "${pins}" ${name} url)
-  string(JSON sha256 GET "${pins}" ${name} sha256)
   string(JSON licence GET "${pins}" ${name} licence_file)
-  string(JSON version GET "${pins}" ${name} version)
-  string(REGEX MATCH "[.]tar[.][a-z]+$" ending "${url}")
-  set(source "${prefix}/source/${name}")
-  if(RS_TENSOR_SOURCES AND IS_DIRECTORY "${RS_TENSOR_SOURCES}/${name}")
+  if(RS_TENSOR_SOURCES)
     set(source "${RS_TENSOR_SOURCES}/${name}")
+    if(NOT EXISTS "${source}/${licence}")
+      message(FATAL_ERROR "RS_TENSOR_SOURCES: ${source} does not hold the source of ${name}")
+    endif()
     set(from SOURCE_DIR "${source}")
   else()
-    if(RS_TENSOR_SOURCES)
-      set(url "${RS_TENSOR_SOURCES}/${name}-${version}${ending}")
-      if(NOT EXISTS "${url}")
-        message(FATAL_ERROR "${RS_TENSOR_SOURCES} holds neither the directory ${name} nor "
-          "the archive ${name}-${version}${ending}")
-      endif()
-    endif()
+    set(source "${prefix}/source/${name}")
+    string(JSON url GET "${pins}" ${name} url)
+    string(JSON sha256 GET "${pins}" ${name} sha256)
     set(from URL "${url}" URL_HASH SHA256=${sha256} SOURCE_DIR "${source}"
       DOWNLOAD_EXTRACT_TIMESTAMP OFF)
   endif()

@@ -1,40 +1,46 @@
-"""Bring the sources of the bundled libraries to this machine.
+"""Bring the sources of the bundled libraries, and of CPython, to this machine.
 
-    python packaging/sources.py archives DIRECTORY
+    python packaging/sources.py upstream DIRECTORY
     python packaging/sources.py debian DIRECTORY
 
-`archives` downloads what sources.json names, and holds it to its sha256. `debian` takes the same
-versions out of Debian's source packages, for where only a mirror of Debian can be reached (apt
-holds them to Debian's signatures). Either directory then serves to build without a network:
+`upstream` downloads what sources.json and python.json name, and holds it to its sha256. `debian`
+takes the same versions out of Debian's source packages, for where only a mirror of Debian can be
+reached (apt holds them to Debian's signatures). Either way, each source is unpacked to a directory
+of its name, to build without a network:
 
-    make wheel SOURCES=DIRECTORY
+    make wheel single-file SOURCES=DIRECTORY
 """
 
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from pathlib import Path
 
-PINS = json.loads((Path(__file__).parent / "sources.json").read_text(encoding="utf-8"))
+HERE = Path(__file__).parent
+PINS = json.loads((HERE / "sources.json").read_text(encoding="utf-8"))
+PYTHON = json.loads((HERE / "python.json").read_text(encoding="utf-8"))
 
 # Where a version may be: the newest ones are in Debian's unstable suite only.
 SUITES = "bookworm trixie sid"
 
 
-def archive_name(name, pin):
-    """Name of a library's archive, as CMake looks for it."""
-    ending = pin["url"][pin["url"].rindex(".tar.") :]
-    return f"{name}-{pin['version']}{ending}"
+def unpack(archive, target):
+    """Unpack an archive that has one directory at its top, anew."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    subprocess.run(["tar", "-xf", archive, "-C", target, "--strip-components=1"], check=True)
 
 
-def archives(directory, pins):
-    """Download all archives that are not there yet, and check all."""
+def upstream(directory, pins):
+    """Download all archives that are not there yet, check and unpack all."""
     for name, pin in pins.items():
-        path = directory / archive_name(name, pin)
+        ending = pin["url"][pin["url"].rindex(".tar.") :]
+        path = directory / f"{name}-{pin['version']}{ending}"
         if not path.exists():
             with urllib.request.urlopen(pin["url"]) as answer:  # noqa: S310
                 path.write_bytes(answer.read())
@@ -42,10 +48,11 @@ def archives(directory, pins):
         if found != pin["sha256"]:
             path.unlink()
             sys.exit(f"{pin['url']} has the sha256 {found}, not {pin['sha256']}: removed")
-        print(path)
+        unpack(path, directory / name)
+        print(f"{directory / name}: {pin['version']}")
 
 
-def upstream(version):
+def version_of(version):
     """Upstream's version in one of Debian's: 1:1.3.dfsg+really1.3.2-3 is 1.3.2."""
     version = version.partition(":")[2] or version
     version = version.rpartition("-")[0]
@@ -85,13 +92,11 @@ def debian(directory, pins):
             words = ["apt-get", *here, "source", "--tar-only", f"{pin['debian']}={version}"]
             subprocess.run(words, check=True, cwd=scratch)
             (archive,) = Path(scratch).glob(f"{pin['debian']}_*.orig.tar.*[!c]")
-            target = directory / name
-            target.mkdir(exist_ok=True)
-            words = ["tar", "-xf", archive, "-C", target, "--strip-components=1"]
-            subprocess.run(words, check=True)
-            print(f"{target}: {pin['debian']} {version}")
-    # Debian leaves this out, and with it the file that names what can be built there: nothing.
-    (directory / "zlib/contrib/CMakeLists.txt").touch()
+            unpack(archive, directory / name)
+            if name == "zlib":
+                # Debian leaves most of this out, and the file that says what to build there.
+                (directory / name / "contrib/CMakeLists.txt").touch()
+            print(f"{directory / name}: {pin['debian']} {version}")
 
 
 def choose(name, pin, here):
@@ -102,17 +107,17 @@ def choose(name, pin, here):
     )  # fmt: skip
     there = sorted(set(re.findall(r"^Version: (.*)", done.stdout, re.MULTILINE)))
     for version in there:
-        if upstream(version) == pin["version"]:
+        if version_of(version) == pin["version"]:
             return version
     sys.exit(f"{name} {pin['version']} is not in Debian ({SUITES}), which has {', '.join(there)}")
 
 
 if __name__ == "__main__":
-    ways = {"archives": archives, "debian": debian}
+    ways = {"upstream": upstream, "debian": debian}
     if len(sys.argv) != 3 or sys.argv[1] not in ways:
         sys.exit(__doc__)
     Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
     try:
-        ways[sys.argv[1]](Path(sys.argv[2]), PINS)
+        ways[sys.argv[1]](Path(sys.argv[2]), PINS | PYTHON)
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(str(error))

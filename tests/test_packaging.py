@@ -17,16 +17,15 @@ from rs_tensor_encoder import __version__, _tiff
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_library_is_pinned_whole():
-    for name, pin in sources.PINS.items():
+def test_every_source_is_pinned_whole():
+    for name, pin in (sources.PINS | sources.PYTHON).items():
         assert re.fullmatch(r"[a-z]+", name)
         assert re.fullmatch(r"\d+([.]\d+)+", pin["version"])
         assert pin["url"].startswith("https://")
         assert pin["version"] in pin["url"]
         assert re.fullmatch(r"[0-9a-f]{64}", pin["sha256"])
-        assert pin["licence"]
-        assert pin["licence_file"]
-        assert pin["debian"]
+        assert pin.keys() == {"version", "url", "sha256", "licence", "licence_file", "debian"}
+        assert all(pin.values())
 
 
 def test_what_is_pinned_is_what_is_built():
@@ -55,28 +54,28 @@ def test_a_bundled_build_has_the_pinned_versions():
     ],
 )
 def test_versions_of_debian_name_those_of_upstream(debian, upstream):
-    assert sources.upstream(debian) == upstream
+    assert sources.version_of(debian) == upstream
 
 
-def _pin(path, digest):
-    return {"version": "1.0", "url": path.as_uri(), "sha256": digest}
-
-
-def test_archives_are_held_to_their_digest(tmp_path):
+def test_archives_are_held_to_their_digest_and_unpacked(tmp_path):
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "LICENCE").write_text("free")
     archive = tmp_path / "v1.tar.gz"
-    archive.write_bytes(b"source")
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(tmp_path / "top", "top-1.0")
     there = tmp_path / "there"
     there.mkdir()
-    good = _pin(archive, hashlib.sha256(b"source").hexdigest())
-    sources.archives(there, {"a": good})
-    assert (there / "a-1.0.tar.gz").read_bytes() == b"source"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    good = {"version": "1.0", "url": archive.as_uri(), "sha256": digest}
+    sources.upstream(there, {"a": good})
+    assert (there / "a" / "LICENCE").read_text() == "free"
     with pytest.raises(SystemExit, match="sha256"):
-        sources.archives(there, {"b": _pin(archive, "0" * 64)})
-    assert not (there / "b-1.0.tar.gz").exists()
+        sources.upstream(there, {"b": good | {"sha256": "0" * 64}})
     # One that lies there already is not trusted either.
     (there / "a-1.0.tar.gz").write_bytes(b"other")
     with pytest.raises(SystemExit, match="sha256"):
-        sources.archives(there, {"a": good})
+        sources.upstream(there, {"a": good})
+    assert sorted(path.name for path in there.iterdir()) == ["a"]
 
 
 def _wheel(path, *more, without=()):

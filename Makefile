@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test clean
+.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test sdist sdist-test clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -64,9 +64,18 @@ build/single/python/bin/python3: packaging/python.sh packaging/python.json | whe
 single-file: wheel build/single/python/bin/python3  ## one executable for machines without Python, in dist/
 	PIP="$(BIN)/python -m pip" packaging/single_file.sh build/single dist/*.whl dist
 
-single-file-test:  ## try it in a minimal Debian without Python and libtiff (root)
-	packaging/clean.sh bookworm "" sh -euc '! command -v python3 && \
-	  /here/packaging/acceptance.sh /here/dist/rs-tensor-encoder-$(shell uname -m)'
+single-file-test:  ## try it in minimal Debians without Python and libtiff (root)
+	for suite in bullseye bookworm; do \
+	  packaging/clean.sh $$suite "" sh -euc '! command -v python3 && ldd --version | head -1 && \
+	    /here/packaging/acceptance.sh /here/dist/rs-tensor-encoder-$(shell uname -m)' || exit 1; \
+	done
+
+sdist: $(VENV)/built  ## the source distribution, in dist/
+	rm -f dist/*.tar.gz
+	$(BIN)/python -c 'from scikit_build_core.build import build_sdist; print(build_sdist("dist"))'
+
+sdist-test: sdist $(SOURCES)/libtiff  ## build it in a minimal Debian (root)
+	PIP="$(BIN)/python -m pip" packaging/sdist_test.sh dist/*.tar.gz $(SOURCES)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist demo

@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test sdist sdist-test clean
+.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test sdist sdist-test image image-test clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -35,6 +35,7 @@ build: $(VENV)/built  ## compile the extension and install the package for devel
 
 # What follows is compiled for systems as old as TARGET, from the sources in SOURCES, where
 # `packaging/sources.py` puts them (`debian` instead of `upstream` takes them from Debian).
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rs_tensor_encoder/__init__.py)
 TARGET ?= $(shell uname -m)-linux-gnu.2.17
 SOURCES ?= build/sources
 BUNDLED := build/wheel/$(TARGET)
@@ -76,6 +77,12 @@ sdist: $(VENV)/built  ## the source distribution, in dist/
 
 sdist-test: sdist $(SOURCES)/libtiff  ## build it in a minimal Debian (root)
 	PIP="$(BIN)/python -m pip" packaging/sdist_test.sh dist/*.tar.gz $(SOURCES)
+
+image:  ## an OCI image around the single file, in dist/ (root)
+	packaging/image.sh dist/rs-tensor-encoder-$(shell uname -m) $(VERSION) dist/image.tar
+
+image-test:  ## unpack the image and run it (root)
+	packaging/image_test.sh dist/image.tar
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist demo

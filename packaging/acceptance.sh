@@ -12,6 +12,7 @@ fail() {
 }
 
 scratch=$(mktemp -d)
+chmod 1777 "$scratch"  # the command may run as another user
 trap 'rm -rf "$scratch"' EXIT
 
 "$@" --version > "$scratch/version"

@@ -1,13 +1,18 @@
 {
   description = "Remote-sensing datasets of TIFF patches into one LMDB database of safetensors";
 
-  # Cython 3.1 or newer is needed, which older releases of nixpkgs lack.
+  # Written for nixos-unstable of 2026 (nixos-26.05 and newer): Cython 3.1, libtiff 4.7,
+  # python3Packages.click-default-group. Uses nixpkgs' libtiff; nothing is bundled.
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 
   outputs = { self, nixpkgs }:
     let
-      systems = [ "x86_64-linux" "aarch64-linux" ];
+      systems = [ "x86_64-linux" "aarch64-linux" "aarch64-darwin" ];
       forEach = f: nixpkgs.lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
+
+      # The one place of the version.
+      version = builtins.head (builtins.match ".*__version__ = \"([^\"]+)\".*"
+        (builtins.readFile ./src/rs_tensor_encoder/__init__.py));
 
       # Not in nixpkgs: the CMake module that runs Cython.
       cythonCmake = pkgs: ps: ps.buildPythonPackage rec {
@@ -27,7 +32,7 @@
         let ps = pkgs.python3Packages;
         in ps.buildPythonApplication {
           pname = "rs-tensor-encoder";
-          version = "0.1.0";
+          inherit version;
           pyproject = true;
           src = self;
           build-system = [ ps.scikit-build-core ps.cython (cythonCmake pkgs ps) ];
@@ -46,7 +51,7 @@
             ps.tqdm
             ps.xxhash
           ];
-          # The tests need pylibtiff, which nixpkgs lacks.
+          # The tests need pylibtiff, which nixpkgs lacks: see `checks`.
           doCheck = false;
           pythonImportsCheck = [ "rs_tensor_encoder._tiff" ];
           meta = {
@@ -64,6 +69,15 @@
           type = "app";
           program = "${package pkgs}/bin/rs-tensor-encoder";
         };
+      });
+
+      overlays.default = final: _: { rs-tensor-encoder = package final; };
+
+      # A made-up dataset is encoded, and checked by tifffile.
+      checks = forEach (pkgs: {
+        default = pkgs.runCommand "rs-tensor-encoder-demo" { } ''
+          ${package pkgs}/bin/rs-tensor-encoder demo "$TMPDIR/demo" > $out
+        '';
       });
 
       devShells = forEach (pkgs: {

@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test sdist sdist-test image image-test clean
+.PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
+  sdist sdist-test image image-test fuzz clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -22,7 +23,7 @@ lint: $(VENV)/linted  ## check style, types and the Cython sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext fuzz
 
 format: $(VENV)/linted  ## bring the Python sources into shape
 	$(BIN)/ruff check --fix
@@ -30,6 +31,9 @@ format: $(VENV)/linted  ## bring the Python sources into shape
 
 bench: $(VENV)/tested  ## measure against the usual way
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+fuzz: $(VENV)/tested  ## feed damaged files to the extension: make fuzz SECONDS=600
+	$(BIN)/python fuzz/run.py $(or $(SECONDS),60)
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 

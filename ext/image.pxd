@@ -332,6 +332,10 @@ cdef inline int read_image(
     image.fill_order = <uint16_t>fill_order
     image.planar = <uint16_t>planar
     image.tiled = tags[TILE_WIDTH].count > 0 or tags[TILE_HEIGHT].count > 0
+    if (tags[TILES].count and tags[STRIPS].count) or (
+        tags[TILE_COUNTS].count and tags[STRIP_COUNTS].count
+    ):
+        return fail(problem, "the file has a table of strips and one of tiles")
     # The tables of tiles may stand under the names of those of strips, as libtiff allows.
     image.offsets = tags[TILES] if tags[TILES].count else tags[STRIPS]
     image.counts = tags[TILE_COUNTS] if tags[TILE_COUNTS].count else tags[STRIP_COUNTS]

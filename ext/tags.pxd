@@ -177,7 +177,7 @@ cdef inline int take(
             problem, "the tag %llu has the unknown field type %llu",
             get16(source, at), entry.type)
     if entry.count == 0:
-        return 0
+        return fail1(problem, "the tag %llu has no values", get16(source, at))
     if entry.count > source.size // size:
         return fail2(
             problem, "the tag %llu has %llu values, more than the file can hold",

@@ -1,0 +1,189 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""What a fuzzer calls: the C of `ext/` on one file in memory, without Python.
+
+Each function takes the bytes of a file and returns when nothing is wrong; what
+must not happen ends the process, and the fuzzer keeps the file.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdio cimport fprintf, stderr
+from libc.stdlib cimport abort, calloc, free, malloc
+from libc.string cimport memcmp, memset
+
+from decode cimport (
+    Workspace, close_workspace, decode, decode_chunk, open_workspace, plausible,
+)
+from handle cimport Handle, close_handle, open_handle
+from image cimport ADOBE_DEFLATE, DEFLATE, Image, find_chunk, read_image
+from libtiff cimport TIFFIsCODECConfigured
+from problem cimport Problem
+from tags cimport Source
+
+cdef enum:
+    # Decoded bytes beyond which a file is refused: small, so that many are tried.
+    LIMIT = 1 << 22
+
+
+cdef void require(bint holds, const char *what, const Problem *problem) noexcept nogil:
+    if not holds:
+        fprintf(stderr, "it must be that %s (%s)\n", what, problem.text)
+        abort()
+
+
+cdef int understand(
+    const uint8_t *data, uint64_t size, Source *source, Image *image, Problem *problem
+) noexcept nogil:
+    """Learn the image as `_tiff` does before it decodes; 0, or -1 with a reason."""
+    cdef int result
+    memset(problem, 0, sizeof(Problem))
+    result = read_image(source, data, size, LIMIT, image, problem)
+    if result == 0:
+        result = plausible(source, image, problem)
+    require(result == 0 or problem.text[0] != 0, "a refusal has a reason", problem)
+    return result
+
+
+cdef uint64_t plane_size(const Image *image) noexcept nogil:
+    return image.width * image.height * image.itemsize
+
+
+cdef uint64_t *planes(const Image *image) noexcept nogil:
+    """Where the bands go: one behind the other."""
+    cdef uint64_t *offsets = <uint64_t *>calloc(image.samples, sizeof(uint64_t))
+    cdef uint64_t band
+    if offsets == NULL:
+        abort()
+    for band in range(image.samples):
+        offsets[band] = band * plane_size(image)
+    return offsets
+
+
+cdef uint8_t *room(const Image *image, int filled_with) noexcept nogil:
+    """Memory for all bands and not a byte more, so that the sanitizer sees one too many."""
+    cdef uint64_t size = plane_size(image) * image.samples
+    cdef uint8_t *value = <uint8_t *>malloc(size)
+    if value == NULL:
+        abort()
+    memset(value, filled_with, size)
+    return value
+
+
+cdef public int fuzz_tags(const uint8_t *data, size_t size) noexcept nogil:
+    """The reader of tags, and where the strips or tiles lie."""
+    cdef Source source
+    cdef Image image
+    cdef Problem problem
+    cdef const uint8_t *chunk
+    cdef uint64_t i, stored, expected
+    if understand(data, size, &source, &image, &problem):
+        return 0
+    require(
+        plane_size(&image) * image.samples <= LIMIT, "an accepted image is in the limit", &problem)
+    expected = image.chunk_width * image.chunk_height * image.itemsize
+    for i in range(image.chunks):
+        if find_chunk(&source, &image, i, expected, expected, &chunk, &stored, &problem):
+            continue
+        require(
+            chunk == NULL or (data <= chunk and stored <= <uint64_t>(data + size - chunk)),
+            "a strip or tile lies in the file", &problem)
+    return 0
+
+
+cdef public int fuzz_decode(const uint8_t *data, size_t size) noexcept nogil:
+    """Decoding: twice over different old bytes, so that one that is not written shows."""
+    cdef Source source
+    cdef Image image
+    cdef Problem problem
+    cdef Workspace space
+    cdef uint8_t *values[2]
+    cdef uint64_t *offsets
+    cdef int results[2]
+    cdef int i
+    if understand(data, size, &source, &image, &problem):
+        return 0
+    offsets = planes(&image)
+    if open_workspace(&space, LIMIT):
+        abort()
+    for i in range(2):
+        values[i] = room(&image, 0xAA if i else 0x55)
+        problem.text[0] = 0
+        results[i] = decode(&space, &source, &image, values[i], offsets, &problem)
+        require(results[i] == 0 or problem.text[0] != 0, "a failure has a reason", &problem)
+    require(results[0] == results[1], "the second time is as the first", &problem)
+    require(
+        results[0] or memcmp(values[0], values[1], plane_size(&image) * image.samples) == 0,
+        "every byte of a value is written", &problem)
+    close_workspace(&space)
+    free(values[0])
+    free(values[1])
+    free(offsets)
+    return 0
+
+
+cdef int through_libtiff(
+    Workspace *space, const Source *source, const Image *image, uint8_t *value,
+    const uint64_t *offsets, Problem *problem
+) noexcept nogil:
+    """Decode all strips or tiles by libtiff, also those that `decode` does by itself."""
+    cdef Handle handle
+    cdef uint64_t i
+    cdef int result = 0
+    if not TIFFIsCODECConfigured(image.compression):
+        return -1
+    if open_handle(&handle, source, image, LIMIT, problem):
+        return -1
+    for i in range(image.chunks):
+        result = decode_chunk(space, source, image, i, &handle, value, offsets, problem)
+        if result:
+            break
+    close_handle(&handle)
+    return result
+
+
+cdef uint64_t comparable(const Image *image) noexcept nogil:
+    """Rows of which libtiff is right where it succeeds.
+
+    Of a last strip that is stored with all its rows, which libdeflate finds too
+    long, libtiff takes what was written for decoded, and the rest is old bytes.
+    """
+    if image.compression in (ADOBE_DEFLATE, DEFLATE) and not image.tiled:
+        return image.height - image.height % image.chunk_height
+    return image.height
+
+
+cdef bint same(const Image *image, const uint8_t *ours, const uint8_t *theirs) noexcept nogil:
+    cdef uint64_t band, at
+    for band in range(image.samples):
+        at = band * plane_size(image)
+        if memcmp(ours + at, theirs + at, comparable(image) * image.width * image.itemsize):
+            return False
+    return True
+
+
+cdef public int fuzz_both(const uint8_t *data, size_t size) noexcept nogil:
+    """The two ways of decoding: where both succeed, the pixels are the same."""
+    cdef Source source
+    cdef Image image
+    cdef Problem problem
+    cdef Workspace space
+    cdef uint8_t *ours
+    cdef uint8_t *theirs
+    cdef uint64_t *offsets
+    if understand(data, size, &source, &image, &problem):
+        return 0
+    offsets = planes(&image)
+    ours = room(&image, 0x55)
+    theirs = room(&image, 0xAA)
+    if open_workspace(&space, LIMIT):
+        abort()
+    if (
+        decode(&space, &source, &image, ours, offsets, &problem) == 0
+        and through_libtiff(&space, &source, &image, theirs, offsets, &problem) == 0
+    ):
+        require(same(&image, ours, theirs), "both ways give the same pixels", &problem)
+    close_workspace(&space)
+    free(ours)
+    free(theirs)
+    free(offsets)
+    return 0

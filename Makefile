@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test fuzz clean
+  sdist sdist-test image image-test fuzz faults clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -34,6 +34,9 @@ bench: $(VENV)/tested  ## measure against the usual way
 
 fuzz: $(VENV)/tested  ## feed damaged files to the extension: make fuzz SECONDS=600
 	$(BIN)/python fuzz/run.py $(or $(SECONDS),60)
+
+faults: $(VENV)/tested  ## kill, starve and deceive encoders: make faults N=300
+	RS_TENSOR_FAULTS=$(or $(N),40) $(BIN)/python -m pytest tests/test_faults.py $(PYTEST)
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from harm import TALLY
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.cli import main
 from rs_tensor_encoder.layout import builtin
@@ -28,6 +29,13 @@ def pytest_report_header():
         f"safetensors {safetensors.__version__}, numpy {np.__version__}, "
         f"tifffile {tifffile.__version__}, rasterio {rasterio.__version__}"
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    if TALLY:
+        terminalreporter.section("harm done")
+        for what, count in sorted(TALLY.items()):
+            terminalreporter.write_line(f"{count:8,} {what}")
 
 
 def _directory(variable):
@@ -141,3 +149,15 @@ def many_patches(made_up, tmp_path_factory):
         for ending, path in files.items():
             os.link(path, root / tile / name / f"{name}{ending}")
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

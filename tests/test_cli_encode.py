@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from harm import without_privileges
 from oracles import records
 
 
@@ -111,15 +112,6 @@ def test_a_root_without_patches(run, made_up, tmp_path):
     assert f"{made_up.sentinel_1}: no patches of HySpecNet-11k found" in line
 
 
-def without_privileges():
-    """Start of a command that even root's processes cannot read everything in."""
-    if os.getuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may read everything, and there is no setpriv to change that")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-
-
 def test_places_without_permission(roots, own_sample, tmp_path):
     def call(*arguments):
         words = [*without_privileges(), sys.executable, "-m", "rs_tensor_encoder", *arguments]
@@ -202,20 +194,8 @@ def test_many_failures_are_counted(run, made_up, tmp_path):
 # ---- the disk, the keyboard, the terminal -----------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 16 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
 def test_a_disk_that_is_too_small(run, roots, small_disk):
-    (small_disk / "filler").write_bytes(bytes(15 << 20))
+    (small_disk / "filler").write_bytes(bytes(63 << 20))
     line = one_line(run(*roots, small_disk / "out", "-q"), 5)
     assert "will take about 1.8 MB, but only 1.0 MB are free; nothing was written" in line
     assert os.listdir(small_disk) == ["filler"]

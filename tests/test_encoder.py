@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder import encoder
+from rs_tensor_encoder import encoder, target
 from rs_tensor_encoder.batches import cut, estimate
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
@@ -223,8 +223,39 @@ def test_a_second_encoder_is_refused(bigearthnet, tmp_path):
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(TargetError, match="another encoder is writing"):
         encode(bigearthnet, str(tmp_path / "out"))
+    # Empty or not, it is the other's.
+    assert partial.is_dir()
     os.close(descriptor)
     assert encode(bigearthnet, str(tmp_path / "out")).complete
+
+
+@pytest.mark.parametrize("becomes", ["out", "elsewhere"])
+def test_another_encoder_finishes_while_we_look(bigearthnet, tmp_path, monkeypatch, becomes):
+    """Between the look at the target and the lock, the partial one gets another name."""
+    (tmp_path / "out.partial").mkdir()
+    original = fcntl.flock
+
+    def flock(*arguments):
+        (tmp_path / "out.partial").rename(tmp_path / becomes)
+        original(*arguments)
+
+    monkeypatch.setattr(target.fcntl, "flock", flock)
+    with pytest.raises(TargetError, match="a moment ago"):
+        encode(bigearthnet, str(tmp_path / "out"))
+    assert os.listdir(tmp_path) == [becomes]
+
+
+def test_another_encoder_has_finished_before_we_begin(bigearthnet, tmp_path, monkeypatch):
+    original = target.locked
+
+    def locked(partial):
+        (tmp_path / "out").mkdir()
+        return original(partial)
+
+    monkeypatch.setattr(encoder, "locked", locked)
+    with pytest.raises(TargetError, match="exists already"):
+        encode(bigearthnet, str(tmp_path / "out"))
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_targets_that_will_not_do(bigearthnet, made_up, tmp_path):

@@ -112,6 +112,8 @@ def encode(
     state = Manifest.of(plan.sources)
     state.versions = _versions()
     with locked(partial):
+        # Another encoder may have finished between the two looks.
+        check_target(plan, target)
         if restart:
             clear(partial)
         note = resume(state, partial)

@@ -59,6 +59,7 @@ def locked(partial: str) -> Iterator[None]:
         descriptor = os.open(partial, os.O_RDONLY)
     except OSError as error:
         raise TargetError(f"{partial}: cannot be made: {error.strerror}") from None
+    held = False
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,6 +67,12 @@ def locked(partial: str) -> Iterator[None]:
             raise TargetError(f"{partial}: another encoder is writing to it") from None
         except OSError as error:
             raise TargetError(f"{partial}: cannot be locked: {error.strerror}") from None
+        if not _is_at(descriptor, partial):
+            raise TargetError(
+                f"{partial}: another encoder was writing to it a moment ago; run the same command "
+                "again"
+            )
+        held = True
         if not os.access(partial, os.W_OK | os.X_OK):
             raise TargetError(f"{partial}: no permission to write there")
         foreign = sorted(set(os.listdir(partial)) - set(_OURS))
@@ -76,10 +83,19 @@ def locked(partial: str) -> Iterator[None]:
             )
         yield
     finally:
+        # Nothing was written: leave nothing behind. Only while it is ours, and still locked.
+        if held:
+            with suppress(OSError):
+                os.rmdir(partial)
         os.close(descriptor)
-        # Nothing was written: leave nothing behind.
-        with suppress(OSError):
-            os.rmdir(partial)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Tell whether an open directory still has its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def resume(new: Manifest, partial: str) -> str | None:
@@ -124,9 +140,11 @@ def resume(new: Manifest, partial: str) -> str | None:
         )
     if not old.survived():
         clear(partial)
+        # A failed sync is noted as an unknown boot.
+        restarted = old.boot != "unknown"
         return (
-            "the machine was restarted since the last run, and what that had written may not all "
-            "have reached the disk: begun anew"
+            f"{'the machine was restarted since the last run, and ' if restarted else ''}what the "
+            "last run had written may not all have reached the disk: begun anew"
         )
     if os.path.exists(data):
         problems = verify(partial)

@@ -1,0 +1,208 @@
+"""A harness that disturbs an encoder and proves what is left.
+
+Every trial starts real processes on a source of its own kind, harms one, and
+ends in `Range.prove`: the target is absent or complete, what is left is right,
+and the same command without the harm ends with exactly the records of a run
+that nobody disturbed, doing nothing twice.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import lmdb
+import numpy as np
+import pytest
+
+from oracles import records
+from rs_tensor_encoder.database import can_verify, verify
+from tiff_factory import strips
+
+#: Trials of each kind; those of a kind may be a part of it.
+TRIALS = int(os.environ.get("RS_TENSOR_FAULTS", "6"))
+SEED = int(os.environ.get("RS_TENSOR_SEED", random.randrange(10**6)))
+
+#: What happened, by its name: shown at the end of the tests.
+TALLY = Counter()
+
+PATCHES = 160
+SHIM = Path(__file__).parent / "shim.c"
+
+
+class Ended(NamedTuple):
+    """What a process said: exit code, its JSON object or None, and stderr."""
+
+    code: int
+    report: dict | None
+    err: str
+
+
+def trials(kind, part=1):
+    """So many numbers and sources of chance; the seed is shown where a test fails."""
+    for index in range(max(2, TRIALS // part)):
+        print(f"RS_TENSOR_SEED={SEED}, {kind}, trial {index}")
+        yield index, random.Random(f"{SEED}/{kind}/{index}")
+        TALLY[kind] += 1
+
+
+def write_source(root, patches=PATCHES):
+    """Sentinel-1 patches of the real size, each with pixels of its own; every other deflated."""
+    for index in range(patches):
+        tile = f"S1A_IW_GRDH_1SDV_20170613T{index // 50:06d}"
+        name = f"{tile}_33UUP_{index % 50}_1"
+        (root / tile / name).mkdir(parents=True)
+        for band in ("VV", "VH"):
+            chance = np.random.default_rng([index, band == "VV"])
+            pixels = np.tile(chance.standard_normal((120, 15), "f4"), 8)
+            tiff = strips(pixels, 17, compress=index % 2 == 1)
+            tiff.write(root / tile / name / f"{name}_{band}.tif")
+    return root
+
+
+def without_privileges():
+    """Start of a command that even root's processes cannot read everything in."""
+    if os.getuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and there is no setpriv to change that")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+def compiled(directory):
+    """The shim that puts faults into system calls; None where it cannot be compiled."""
+    library = directory / "shim.so"
+    words = [os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", SHIM, "-o", library, "-ldl"]
+    if sys.platform != "linux" or shutil.which(words[0]) is None:
+        return None
+    subprocess.run(words, check=True)
+    return library
+
+
+class Range:
+    """Where trials take place.
+
+    Parameters
+    ----------
+    root : Path
+        The source.
+    place : Path
+        An empty directory that the target goes to.
+    expected : dict
+        The records of an undisturbed run.
+    shim : Path
+        The library that puts faults into system calls.
+    """
+
+    def __init__(self, root, place, expected, shim):
+        self.root = root
+        self.place = place
+        self.expected = expected
+        self.shim = shim
+        self.target = place / "out"
+        self.partial = place / "out.partial"
+        self.data = self.partial / "data.mdb"
+        self.log = place.parent / "log"
+
+    def words(self, *options):
+        command = [sys.executable, "-m", "rs_tensor_encoder", "--bigearthnet-s1-root"]
+        return [*command, str(self.root), str(self.target), "-q", "--json", *options]
+
+    def faults(self, **settings):
+        """An environment in which the shim works: faults(calls="write", at=3, how=errno.EIO)."""
+        self.log.unlink(missing_ok=True)
+        chosen = {"UNDER": self.place, "LOG": self.log} | {
+            name.upper(): value for name, value in settings.items()
+        }
+        named = {f"FAULT_{name}": str(value) for name, value in chosen.items()}
+        return os.environ | named | {"LD_PRELOAD": str(self.shim)}
+
+    def calls(self):
+        """What the shim has seen: lists of kind, "1" for a call that was hit, and names."""
+        if not self.log.exists():
+            return []
+        return [line.split("\t") for line in self.log.read_text().splitlines()]
+
+    def start(self, *options, before=(), **how):
+        return subprocess.Popen(
+            [*before, *self.words(*options)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how,
+        )  # fmt: skip
+
+    def end(self, process, *, nothing=()):
+        """Wait for a process; whatever became of it, it must have said so like a tool."""
+        out, err = process.communicate(timeout=120)
+        assert "Traceback" not in err, err
+        code = process.returncode
+        assert code in {0, 1, 3, 4, 5, 130, *nothing}, (code, err)
+        report = json.loads(out) if out else None
+        if code in {3, 4, 5}:
+            assert report is None
+            assert err.splitlines()[-1].startswith("Error: "), err
+        elif code >= 0:
+            assert report["complete"] == (code == 0)
+            assert report["exit_code"] == code
+        return Ended(code, report, err)
+
+    def run(self, *options, **how):
+        return self.end(self.start(*options, **how))
+
+    def wait_until(self, process, moment, *, size):
+        """Wait until the database has reached a part of its final size, or the process ended."""
+        while process.poll() is None and not (
+            self.data.exists() and self.data.stat().st_size >= moment * size
+        ):
+            time.sleep(0.0002)
+
+    def left(self):
+        """Records that the disturbed run has left in its partial target."""
+        if not self.data.exists() or self.data.stat().st_size == 0:
+            return {}
+        if can_verify():
+            assert verify(str(self.partial)) == []
+        try:
+            return records(self.partial)
+        except lmdb.InvalidError:
+            # Not even the first pages were written.
+            assert self.data.stat().st_size < 8192
+            return {}
+
+    def check_target(self):
+        """Check that the target has the records of an undisturbed run."""
+        if can_verify():
+            assert verify(str(self.target)) == []
+        assert records(self.target) == self.expected
+
+    def prove(self, *, sound=True, anew=False, env=None):
+        """Prove what is left, and what the same command makes of it without the harm.
+
+        ``sound`` is False where what is left may be damaged, as behind a power
+        loss; ``anew`` tells that the rerun may begin anew if it says so; ``env`` is
+        its environment.
+        """
+        if self.target.exists():
+            self.check_target()
+            assert not self.partial.exists()
+        else:
+            left = self.left() if sound else None
+            if sound:
+                assert left.items() <= self.expected.items()
+            again = self.run(env=env)
+            assert again.code == 0, again
+            self.check_target()
+            assert again.report["kept"] + again.report["encoded"] == len(self.expected)
+            if anew and any("begun anew" in note for note in again.report["notes"]):
+                assert again.report["kept"] == 0
+                TALLY["reruns that began anew and said so"] += 1
+            elif sound:
+                assert again.report["kept"] == len(left)
+                TALLY["records that a rerun did not do again"] += len(left)
+        TALLY["targets proved complete and right"] += 1
+        assert os.listdir(self.place) == ["out"]
+        shutil.rmtree(self.target)

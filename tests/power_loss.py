@@ -1,0 +1,79 @@
+"""What a power loss leaves of a directory: what was synced, and of the rest what chance leaves.
+
+The model is pessimistic: a page that was written behind the last sync of its
+file is there or not, each by itself; so is the file's new length, a name that
+was given behind the last sync of its directory, and a new directory.
+"""
+
+import shutil
+
+PAGE = 4096
+
+
+def lose_power(field, synced, chance):
+    """Cut a trial's directory back to what may be there behind a power loss.
+
+    ``synced`` is where the shim has put copies of what was synced; the process
+    that wrote is dead.
+    """
+    done = field.calls()
+    if done[-1][1] == "1":
+        # Whether the last one came to pass is for chance, too.
+        done = done[: -chance.randrange(2) or None]
+    renames = [(at, call[2:]) for at, call in enumerate(done) if call[0] == "rename"]
+    syncs = {(at, call[2]): call[3] for at, call in enumerate(done) if call[0] == "sync"}
+    lasting = {path: at for at, path in syncs}
+    final = [at for at, names in renames if names[1] == str(field.target)]
+    if field.target.exists() and not (final and lasting.get(str(field.place), -1) > final[-1]):
+        if chance.randrange(2):
+            field.target.rename(field.partial)
+    elif str(field.place) not in lasting and chance.randrange(10) == 0:
+        shutil.rmtree(field.partial, ignore_errors=True)
+    directory = field.target if field.target.exists() else field.partial
+    if not directory.exists():
+        return
+    for path in sorted(directory.iterdir()):
+        if path.suffix == ".mdb":
+            _cut_back(path, synced / str(path.stat().st_ino), chance)
+            created = next(
+                at
+                for at, call in enumerate(done)
+                if call[0] == "open" and call[2].endswith(path.name)
+            )
+            if lasting.get(str(field.partial), -1) < created and chance.randrange(4) == 0:
+                path.unlink()
+    _rename_back(field, directory, renames, syncs, synced, chance)
+
+
+def _cut_back(path, copy, chance):
+    """Take back pages, and the length, of a file to those of its last sync."""
+    before = copy.read_bytes() if copy.exists() else b""
+    now = path.read_bytes()
+    pages = range(0, max(len(now), len(before)), PAGE)
+    share = chance.choice([0.1, 0.5, 0.9, 1])
+    after = bytearray(now)
+    for at in pages:
+        if now[at : at + PAGE] != before[at : at + PAGE] and chance.random() < share:
+            after[at : at + PAGE] = before[at : at + PAGE].ljust(len(now[at : at + PAGE]), b"\0")
+    if chance.randrange(3) == 0 and len(now) > len(before):
+        del after[chance.randrange(len(before), len(now) + 1) // PAGE * PAGE :]
+    path.write_bytes(after)
+
+
+def _rename_back(field, directory, renames, syncs, synced, chance):
+    """Give the manifest a content that it had since its directory was last synced."""
+    name = str(field.partial / "rs-tensor-encoder.json")
+    lasting = max((at for at, path in syncs if path == str(field.partial)), default=-1)
+    versions = [None]
+    for at, (old, new) in renames:
+        if new != name:
+            continue
+        inode = [number for (when, path), number in syncs.items() if path == old and when < at][-1]
+        if at < lasting:
+            versions.clear()
+        versions.append(inode)
+    chosen = chance.choice(versions)
+    manifest = directory / "rs-tensor-encoder.json"
+    manifest.unlink(missing_ok=True)
+    if chosen is not None:
+        shutil.copy(synced / chosen, manifest)

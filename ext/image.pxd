@@ -211,6 +211,14 @@ cdef inline int chunk_table(
     image.across = (image.width + image.chunk_width - 1) // image.chunk_width
     image.down = (image.height + image.chunk_height - 1) // image.chunk_height
     image.chunks = image.across * image.down
+    # What tiles hold beyond the image is decoded, too: not for ever.
+    if image.down * image.chunk_height > (
+        4 * limit // (image.samples * image.itemsize) // (image.across * image.chunk_width)
+    ):
+        return fail3(
+            problem, "strips or tiles of %llu x %llu pixels hold far more than the image; to "
+            "decode them all would take more than %llu bytes",
+            image.chunk_width, image.chunk_height, 4 * limit)
     if image.planar == SEPARATE:
         image.chunks *= image.samples
     if (image.offsets.count and not is_count(&image.offsets)) or (

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import zlib
 from pathlib import Path
 
 import lmdb
@@ -19,7 +20,7 @@ from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, PatchError, TargetError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.sources import Source, discover
-from tiff_factory import SHORT, ramp, strips
+from tiff_factory import LONG, SHORT, ramp, strips
 
 # ---- finishing --------------------------------------------------------------
 
@@ -241,3 +242,24 @@ def test_limits_that_make_no_sense():
     for limit in (0, 1 << 45, 1 << 63):
         with pytest.raises(ValueError, match="limit"):
             _tiff.Encoder([[["A"]]], [".tif"], limit)
+
+
+def test_tiles_that_reach_far_beyond_the_image(tmp_path):
+    """Half a megabyte of file would be 64 GB to decode: the same tile, over and over."""
+    pixels = 1 << 16
+    tiff = strips(np.zeros((1, pixels), "u1"), compress=True)
+    del tiff.tags[278]
+    tile = zlib.compress(bytes(1 << 20))
+    tiff.tags |= {
+        322: (SHORT, [1]),
+        323: (LONG, [1 << 20]),
+        324: (LONG, [8] * pixels),
+        325: (LONG, [len(tile)] * pixels),
+    }
+    path = tiff.write(tmp_path / "x.tif")
+    with pytest.raises(PatchError, match="far more than the image"):
+        our_value(path)
+    # A tile that holds a little more than a small image is nothing unusual.
+    tiff.tags |= {323: (LONG, [16])}
+    with pytest.raises(PatchError, match="strip or tile 0 "):
+        our_value(tiff.write(path))

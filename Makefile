@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test fuzz faults clean
+  sdist sdist-test image image-test fuzz faults hostile clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -37,6 +37,9 @@ fuzz: $(VENV)/tested  ## feed damaged files to the extension: make fuzz SECONDS=
 
 faults: $(VENV)/tested  ## kill, starve and deceive encoders: make faults N=300
 	RS_TENSOR_FAULTS=$(or $(N),40) $(BIN)/python -m pytest tests/test_faults.py $(PYTEST)
+
+hostile: $(VENV)/tested  ## decode damaged TIFF files, one in N of 60,000: make hostile N=1
+	RS_TENSOR_HOSTILE=$(or $(N),1) $(BIN)/python -m pytest tests/test_hostile.py $(PYTEST)
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 

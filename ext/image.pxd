@@ -352,6 +352,10 @@ cdef inline int read_image(
         return fail3(
             problem, "the image has no pixels (%llu x %llu, %llu bands)",
             image.width, image.height, image.samples)
+    if 1 < tags[DEPTH].count < image.samples:
+        return fail2(
+            problem, "BitsPerSample has %llu values for %llu bands", tags[DEPTH].count,
+            image.samples)
     if image.planar not in (INTERLEAVED, SEPARATE):
         return fail1(problem, "PlanarConfiguration is %llu, neither 1 nor 2", image.planar)
     if image.fill_order not in (1, 2):

@@ -15,11 +15,13 @@ from rs_tensor_encoder.batches import encode_batch
 from rs_tensor_encoder.errors import PatchError
 
 
-def rasterio_bands(path):
-    """Bands of a file as GDAL reads them, 3-D (bands, rows, columns)."""
+def rasterio_bands(path, most=None):
+    """Bands of a file as GDAL reads them, 3-D; None for one of more than ``most`` samples."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, driver="GTiff") as file:
+            if most is not None and file.width * file.height * file.count > most:
+                return None
             return file.read()
 
 

@@ -275,6 +275,10 @@ REFUSED = {
         _changed(tag_258=(SHORT, [16, 8]), tag_277=(SHORT, [2])),
         "BitsPerSample differs",
     ),
+    "few-depths": (
+        _changed(tag_258=(SHORT, [16, 16]), tag_277=(SHORT, [3])),
+        "BitsPerSample has 2 values for 3 bands",
+    ),
     "mixed-formats": (
         _changed(tag_339=(SHORT, [1, 2]), tag_277=(SHORT, [2])),
         "SampleFormat differs",

@@ -1,0 +1,194 @@
+"""Hostile TIFF files: each gives exactly the pixels that rasterio reads, or one clear error.
+
+`make hostile N=1` tries every file there is; the tests one in `RS_TENSOR_HOSTILE`.
+"""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import rasterio
+
+from harm import SEED, TALLY
+from hostile import good_files, harmed
+from oracles import our_bands, rasterio_bands
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.errors import PatchError
+from tiff_factory import ramp, strips
+
+ONE_IN = int(os.environ.get("RS_TENSOR_HOSTILE", "40"))
+
+# Samples beyond which rasterio is not asked: it would take the memory.
+MOST = 1 << 22
+
+# Where GDAL refuses a file of which we read the pixels: what it says, and why we read on.
+ACCEPTED = {
+    '"StripByteCounts" field': "uncompressed strips are as long as their pixels",
+    '"ExtraSamples"': "says what a band is for, not what it holds",
+    '"MinSampleValue"': "is a viewer's business",
+    '"MaxSampleValue"': "is a viewer's business",
+}
+
+# Where the pixels are not those of rasterio.
+DIFFERENT = {
+    "zstd": "frames without a checksum: damaged data are other pixels for another libzstd",
+}
+
+
+def chosen():
+    """About one in so many of all hostile files: name, what was done, bytes."""
+    for name, data in good_files():
+        chance = random.Random(f"{SEED}/{name}")
+        for what, copy in harmed(data, chance):
+            if ONE_IN == 1 or chance.randrange(ONE_IN) == 0:
+                yield name, what, copy
+
+
+def read(path):
+    """Our bands, or why there are none, whatever number of bands the file says it has."""
+    try:
+        return our_bands(path)
+    except PatchError as error:
+        says = re.search(r"the file has (\d+) bands", error.reason)
+        if says is None or int(says[1]) > 1000:
+            return error
+    try:
+        return our_bands(path, int(says[1]))
+    except PatchError as error:
+        return error
+
+
+def rasterio_read(path):
+    """What rasterio reads, or why it does not; None if it would be too much."""
+    try:
+        return rasterio_bands(path, most=MOST)
+    except (rasterio.RasterioIOError, rasterio.errors.RasterioError, MemoryError) as error:
+        return error
+
+
+def test_pixels_of_rasterio_or_one_clear_error(tmp_path, capfd):
+    path = tmp_path / "x.tif"
+    for name, what, data in chosen():
+        story = f"RS_TENSOR_SEED={SEED}, {name}: {what}"
+        path.write_bytes(data)
+        ours = read(path)
+        # libtiff prints by default.
+        assert capfd.readouterr() == ("", ""), story
+        theirs = rasterio_read(path)
+        capfd.readouterr()
+        TALLY["hostile files"] += 1
+        if isinstance(ours, PatchError):
+            assert ours.reason, story
+            assert "\n" not in ours.reason, story
+            assert ours.path == str(path), story
+            TALLY["hostile files refused"] += 1
+        elif isinstance(theirs, np.ndarray):
+            equal = ours.shape == theirs.shape and np.array_equal(
+                ours.astype(theirs.dtype).view("u1"), theirs.view("u1")
+            )
+            assert equal or name in DIFFERENT, story
+            TALLY["hostile files with the pixels of rasterio"] += equal
+            TALLY["hostile files with other pixels, explained"] += not equal
+        else:
+            says = str(theirs.__cause__ or theirs)
+            assert name in DIFFERENT or any(text in says for text in ACCEPTED), f"{story}: {says}"
+            TALLY["hostile files that GDAL refuses, explained"] += 1
+
+
+def test_one_flipped_bit_in_deflate_strips(tmp_path):
+    """400 of 400: caught, or the pixels are right; rasterio lets some pass with wrong ones."""
+    chance = random.Random(SEED)
+    smooth = np.cumsum(np.random.default_rng(SEED).integers(-3, 4, (120, 120)), axis=1)
+    pixels = (smooth + 1000).astype("u2")
+    tiff = strips(pixels, 34, compress=True)
+    begin = len(tiff.data()) - sum(map(len, tiff.chunks))
+    path = tmp_path / "x.tif"
+    wrong = {"ours": 0, "rasterio": 0}
+    for _ in range(400):
+        data = bytearray(tiff.data())
+        bit = chance.randrange(8 * begin, 8 * len(data))
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        for name, found in (("ours", read(path)), ("rasterio", rasterio_read(path))):
+            wrong[name] += isinstance(found, np.ndarray) and not np.array_equal(found[0], pixels)
+        TALLY["deflate strips with one flipped bit"] += 1
+    assert wrong["ours"] == 0
+    # Else this would prove nothing.
+    assert wrong["rasterio"] > 0
+    TALLY["of which rasterio gives wrong pixels"] += wrong["rasterio"]
+
+
+# ---- bounds -----------------------------------------------------------------
+
+CHILD = """
+import resource, sys
+import numpy as np
+from rs_tensor_encoder import _tiff
+encoder = _tiff.Encoder([[["A"]]], [".tif"], 1 << 24)
+out = np.empty(1 << 24, np.uint8)
+names = sys.stdin.read().split()
+base = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (base + (6 << 24), base + (6 << 24)))
+refused = 0
+for name in names:
+    # Its value may be larger than the limit by its header, and is then not made.
+    results, needed = encoder.encode([(0, sys.argv[1].encode(), name.encode() + b"\\0")], out)
+    for result in results:
+        if not isinstance(result, tuple):
+            refused += 1
+            assert "memory" not in result.reason, result
+print(refused)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="addresses are counted as Linux does")
+def test_bounds_of_memory_and_time(tmp_path):
+    """Whatever a file says, it takes six times the limit at most, and an end is come to."""
+    names = []
+    for index, (_, _, data) in enumerate(chosen()):
+        names.append(f"{index}")
+        (tmp_path / f"{index}.tif").write_bytes(data)
+    for index, tiff in enumerate(_bombs()):
+        names.append(f"bomb{index}")
+        tiff.write(tmp_path / f"bomb{index}.tif")
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, tmp_path],
+        input=" ".join(names), capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 3
+
+
+def _bombs():
+    """Files that say or hold far more than they are; all of them are refused."""
+    side = 1 << 13
+    zeros = np.zeros((side, side), "u1")
+    # Truly so large, and beyond the limit: 64 MB of zeros in 64 KB.
+    yield strips(zeros, compress=True)
+    # Within the limit, but not what the strip holds.
+    for height in (16, 2048):
+        tiff = strips(zeros[:height], compress=True)
+        tiff.chunks = [zlib.compress(bytes(1 << 26))]
+        yield tiff
+    tiff = strips(ramp(), compress=True)
+    tiff.tags[256] = tiff.tags[257] = (4, [65535])
+    yield tiff
+
+
+def test_the_limit_can_be_raised(tmp_path):
+    path = strips(np.zeros((1 << 11, 1 << 11), "u1"), compress=True).write(tmp_path / "x.tif")
+    encoder = _tiff.Encoder([[["A"]]], [".tif"], 1 << 20)
+    assert "would take more than 1048576 bytes" in str(_first(encoder, path))
+    encoder = _tiff.Encoder([[["A"]]], [".tif"], 1 << 22)
+    assert isinstance(_first(encoder, path), tuple)
+
+
+def _first(encoder, path):
+    out = np.empty(1 << 23, np.uint8)
+    (result,), _ = encoder.encode([(0, bytes(path.parent), path.stem.encode() + b"\0")], out)
+    return result

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test fuzz faults hostile clean
+  sdist sdist-test image image-test fuzz faults hostile leaks sanitize clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -40,6 +40,20 @@ faults: $(VENV)/tested  ## kill, starve and deceive encoders: make faults N=300
 
 hostile: $(VENV)/tested  ## decode damaged TIFF files, one in N of 60,000: make hostile N=1
 	RS_TENSOR_HOSTILE=$(or $(N),1) $(BIN)/python -m pytest tests/test_hostile.py $(PYTEST)
+
+leaks: $(VENV)/tested  ## decode again and again in flat memory: make leaks N=1000000
+	RS_TENSOR_DECODES=$(or $(N),1000000) $(BIN)/python -m pytest tests/test_leaks.py $(PYTEST)
+
+# What limits addresses cannot be tested where the sanitizer takes terabytes of them.
+WATCHED := tests/test_tiff.py tests/test_guards.py tests/test_hostile.py tests/test_encoder.py \
+  tests/test_mistakes.py tests/test_readers.py
+
+sanitize: $(VENV)/tested  ## run with AddressSanitizer, UBSan and ThreadSanitizer, and under valgrind
+	tests/sanitize.sh address $(BIN)/python -m pytest -p no:cacheprovider $(WATCHED) $(PYTEST)
+	tests/sanitize.sh thread $(BIN)/python tests/race.py
+	# A race that is planted must be found.
+	! tests/sanitize.sh thread $(BIN)/python tests/race.py planted > /dev/null 2>&1
+	tests/sanitize.sh memory $(BIN)/python tests/race.py
 
 build: $(VENV)/built  ## compile the extension and install the package for development
 

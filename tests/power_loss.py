@@ -35,11 +35,9 @@ def lose_power(field, synced, chance):
     for path in sorted(directory.iterdir()):
         if path.suffix == ".mdb":
             _cut_back(path, synced / str(path.stat().st_ino), chance)
-            created = next(
-                at
-                for at, call in enumerate(done)
-                if call[0] == "open" and call[2].endswith(path.name)
-            )
+            name = str(field.partial / path.name)
+            made = [at for at, call in enumerate(done) if call[0] == "open" and call[2] == name]
+            created = made[0] if made else len(done)
             if lasting.get(str(field.partial), -1) < created and chance.randrange(4) == 0:
                 path.unlink()
     _rename_back(field, directory, renames, syncs, synced, chance)

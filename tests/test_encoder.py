@@ -216,6 +216,16 @@ def test_a_damaged_partial_is_refused_and_restart_helps(bigearthnet, tmp_path, d
     assert encode(bigearthnet, str(tmp_path / "out"), restart=True).complete
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_disk_that_was_full_at_the_first_page_is_gone_on_with(bigearthnet, tmp_path):
+    interrupted(bigearthnet, str(tmp_path / "out"), after=2)
+    data = tmp_path / "out.partial" / "data.mdb"
+    data.write_bytes(data.read_bytes()[:4096])
+    report = encode(bigearthnet, str(tmp_path / "out"))
+    assert report.complete
+    assert report.kept == 0
+
+
 def test_a_second_encoder_is_refused(bigearthnet, tmp_path):
     partial = tmp_path / "out.partial"
     partial.mkdir()

@@ -126,6 +126,8 @@ def test_errors_of_the_system_while_writing(field, undisturbed, kind):
         if times > 1 and how != "short" and ended.code == 0:
             # All is said and done before the first name that is forced to the disk.
             assert kind in {"open", "sync", "rename"}, ended
+        if ended.code > 1:
+            assert str(field.place) in ended.err
         # What may not have reached the disk is not gone on with.
         field.prove(anew=kind == "sync")
 

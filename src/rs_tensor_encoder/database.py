@@ -74,10 +74,7 @@ def open_reading(path: str) -> lmdb.Environment:
     if os.path.basename(path) == DATA and os.path.isfile(path):
         path = os.path.dirname(path) or "."
     require(path)
-    try:
-        problems = verify(path, quick=True)
-    except OSError as error:
-        raise TargetError(f"{path}: cannot be read: {error.strerror}") from None
+    problems = verify(path, quick=True)
     if problems:
         raise TargetError(f"{path}: the database is damaged: {problems[0]}")
     try:
@@ -101,10 +98,20 @@ def verify(directory: str, *, quick: bool = False) -> list[str]:
     list of str
         What is wrong; also empty where ``lmdb`` is older than 3.0, which
         brought the verifier (see `can_verify`), and ``quick`` is not asked for.
+
+    Raises
+    ------
+    TargetError
+        If it cannot be read.
     """
     path = os.path.join(directory, DATA)
-    if quick:
-        return _check_size(path)
+    try:
+        return _check_size(path) if quick else _check_structure(path)
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _check_structure(path: str) -> list[str]:
     try:
         from lmdb.verify import VerifyError
         from lmdb.verify import verify as check

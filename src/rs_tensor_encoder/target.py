@@ -5,6 +5,7 @@ and renamed: a target is complete or absent.
 """
 
 import fcntl
+import mmap
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,12 @@ from contextlib import contextmanager, suppress
 
 from rs_tensor_encoder import digests, journal, manifest
 from rs_tensor_encoder.database import DATA, LOCK, can_verify, verify
-from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, TargetError
+from rs_tensor_encoder.errors import (
+    EncoderError,
+    OutOfSpaceError,
+    TargetError,
+    writing_failed,
+)
 from rs_tensor_encoder.manifest import FAILURES, Manifest
 from rs_tensor_encoder.sources import Plan
 
@@ -147,6 +153,10 @@ def resume(new: Manifest, partial: str) -> str | None:
             "last run had written may not all have reached the disk: begun anew"
         )
     if os.path.exists(data):
+        if os.path.getsize(data) < 2 * mmap.PAGESIZE:
+            # The disk was full before LMDB's first two pages were there: no record is.
+            os.remove(data)
+            return None
         problems = verify(partial)
         if problems:
             raise TargetError(f"{partial}: is damaged ({problems[0]}); use --restart to begin anew")
@@ -228,8 +238,11 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     manifest.sync_directory(partial)
     if os.path.lexists(target):
         raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
-    os.rename(partial, target)
-    manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
+    try:
+        os.rename(partial, target)
+        manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
+    except OSError as error:
+        raise writing_failed(target, error) from None
     return can_verify()
 
 

@@ -5,6 +5,7 @@ file is there or not, each by itself; so is the file's new length, a name that
 was given behind the last sync of its directory, and a new directory.
 """
 
+import os
 import shutil
 
 PAGE = 4096
@@ -32,15 +33,20 @@ def lose_power(field, synced, chance):
     directory = field.target if field.target.exists() else field.partial
     if not directory.exists():
         return
+    lasted = lasting.get(str(field.partial), -1)
+    renamed = {names[1] for _, names in renames} - {"", str(field.target)}
     for path in sorted(directory.iterdir()):
-        if path.suffix == ".mdb":
-            _cut_back(path, synced / str(path.stat().st_ino), chance)
-            name = str(field.partial / path.name)
-            made = [at for at, call in enumerate(done) if call[0] == "open" and call[2] == name]
-            created = made[0] if made else len(done)
-            if lasting.get(str(field.partial), -1) < created and chance.randrange(4) == 0:
-                path.unlink()
-    _rename_back(field, directory, renames, syncs, synced, chance)
+        name = str(field.partial / path.name)
+        if name in renamed:
+            continue
+        _cut_back(path, synced / str(path.stat().st_ino), chance)
+        made = [at for at, call in enumerate(done) if call[0] == "open" and call[2] == name]
+        if lasted < (made[0] if made else len(done)) and chance.randrange(4) == 0:
+            path.unlink()
+    for name in sorted(renamed):
+        _rename_back(
+            name, directory / os.path.basename(name), lasted, renames, syncs, synced, chance
+        )
 
 
 def _cut_back(path, copy, chance):
@@ -58,20 +64,18 @@ def _cut_back(path, copy, chance):
     path.write_bytes(after)
 
 
-def _rename_back(field, directory, renames, syncs, synced, chance):
-    """Give the manifest a content that it had since its directory was last synced."""
-    name = str(field.partial / "rs-tensor-encoder.json")
-    lasting = max((at for at, path in syncs if path == str(field.partial)), default=-1)
+def _rename_back(name, path, lasted, renames, syncs, synced, chance):
+    """Give a name to one of the files that had it since its directory was last synced."""
     versions = [None]
     for at, (old, new) in renames:
-        if new != name:
-            continue
-        inode = [number for (when, path), number in syncs.items() if path == old and when < at][-1]
-        if at < lasting:
-            versions.clear()
-        versions.append(inode)
+        if new == name:
+            inodes = [number for (when, what), number in syncs.items() if what == old and when < at]
+            # A file must be on the disk before it takes a name that others trust.
+            assert inodes, f"{old} was renamed before it was synced"
+            if at < lasted:
+                versions.clear()
+            versions.append(inodes[-1])
     chosen = chance.choice(versions)
-    manifest = directory / "rs-tensor-encoder.json"
-    manifest.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     if chosen is not None:
-        shutil.copy(synced / chosen, manifest)
+        shutil.copy(synced / chosen, path)

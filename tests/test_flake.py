@@ -28,7 +28,8 @@ let
     mkShell = arguments: arguments;
     runCommand = name: environment: script: { inherit name script; };
     python3Packages = named "python-" ("click click-default-group cython hatchling hatch-vcs "
-      + "google-re2 imagecodecs lmdb numpy pytest safetensors scikit-build-core tifffile tqdm xxhash") // {
+      + "google-re2 imagecodecs lmdb numpy pytest safetensors scikit-build-core tifffile tqdm "
+      + "xxhash") // {
       buildPythonPackage = built;
       buildPythonApplication = built;
     };

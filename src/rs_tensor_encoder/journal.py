@@ -160,14 +160,24 @@ class Journal:
 
     def _block(self, at: int, end: int) -> bytes | None:
         """Read the entries of the block at a place; None if there is no whole one."""
-        head = os.pread(self._file, _BLOCK.size, at)
+        head = self._pread(_BLOCK.size, at)
         if len(head) < _BLOCK.size:
             return None
         length, checksum = _BLOCK.unpack(head)
         if length > end - at - _BLOCK.size:
             return None
-        entries = os.pread(self._file, length, at + _BLOCK.size)
+        entries = self._pread(length, at + _BLOCK.size)
         return entries if xxh3_64_intdigest(entries) == checksum else None
+
+    def _pread(self, length: int, at: int) -> bytes:
+        """Read so many bytes, however many calls that takes; fewer only at the end of the file."""
+        found = bytearray()
+        while len(found) < length:
+            more = os.pread(self._file, length - len(found), at + len(found))
+            if not more:
+                break
+            found += more
+        return bytes(found)
 
     def _read(self, at: int, end: int) -> Iterator[Entry]:
         while at < end:

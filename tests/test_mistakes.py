@@ -119,14 +119,6 @@ def test_too_few_descriptors_are_no_fault_of_the_patches(roots, tmp_path):
     assert {0, 3} <= seen
 
 
-def test_too_few_threads(roots, run, tmp_path, monkeypatch):
-    def start(_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr("threading.Thread.start", start)
-    refused(run(*roots, tmp_path / "out", "-q"), 3, "gives no more threads", "fewer --workers")
-
-
 def test_a_limit_on_the_size_of_files(roots, tmp_path):
     for size in (0, 4096, 1 << 20):
         done = limited(resource.RLIMIT_FSIZE, size, *roots, tmp_path / "out", "-q")

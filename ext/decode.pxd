@@ -26,6 +26,7 @@ from shared cimport (
     Shared, SharedHandles, close_shared, find_shared, read_shared, self_contained,
 )
 from tags cimport Source, value as entry_value
+from webp cimport WEBP, is_webp
 
 cdef enum:
     # Deflate makes at most 1,032 bytes of one (RFC 1951: 258 bytes of 2 bits).
@@ -211,6 +212,8 @@ cdef inline int decode_chunk(
         if ensure(&space.chunk, size, problem):
             return -1
         to = space.chunk.data
+    if image.compression == WEBP and not is_webp(data, stored, image.chunk_width, stored_rows):
+        return fail1(problem, "strip or tile %llu is not a WebP image of its size", i)
     if handle != NULL:
         if read_chunk(handle, image, i, to, size, problem):
             return -1

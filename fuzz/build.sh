@@ -56,7 +56,7 @@ fi
 # The interpreter is never started: what the generated C names of it stays unresolved.
 python=$("$(dirname "$cython")/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 $cython -3 -I "$here/../ext" "$here/harness.pyx" -o harness.c
-$clang $flags -fsanitize=fuzzer-no-link,$sanitize -Wno-everything -I"$python" -Itiff/libtiff \
+$clang $flags -fsanitize=fuzzer-no-link,$sanitize -Wno-everything -I"$here/../ext" -I"$python" -Itiff/libtiff \
     $(ls -d tiff-*/libtiff 2> /dev/null | sed 's/^/-I/') -c harness.c
 for target in tags decode both; do
     $clang $flags -fsanitize=fuzzer,$sanitize -DTARGET=fuzz_$target "$here/target.c" harness.o \

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from hostile import structure
 from oracles import our_bands, our_value, rasterio_bands, value_of
 from rs_tensor_encoder import _tiff, database, encoder, target
 from rs_tensor_encoder.checker import check
@@ -263,3 +264,28 @@ def test_tiles_that_reach_far_beyond_the_image(tmp_path):
     tiff.tags |= {323: (LONG, [16])}
     with pytest.raises(PatchError, match="strip or tile 0 "):
         our_value(tiff.write(path))
+
+
+@pytest.mark.skipif("WEBP" not in _tiff.versions()["codecs"], reason="libtiff has no WebP")
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_webp_image_of_another_size_than_its_strip(tmp_path, lossless, alpha):
+    """What libtiff 4.5 does not fill stays as it was."""
+    path = tmp_path / "x.tif"
+    pixels = np.random.default_rng(1).integers(0, 255, (36, 40, 3 + alpha), "u1")
+    tifffile.imwrite(
+        path, pixels, photometric="rgb", compression="webp", rowsperstrip=16, metadata=None,
+        extrasamples=["unassalpha"] if alpha else None,
+        compressionargs={"lossless": lossless},
+    )  # fmt: skip
+    bands = 3 + alpha
+    assert np.array_equal(our_bands(path, bands), rasterio_bands(path))
+    # The same strips in an image that is wider by a pixel, or lower.
+    for tag, number in ((256, 41), (257, 35), (278, 17)):
+        data = bytearray(path.read_bytes())
+        (entry,) = (e for e in structure(data).entries if e.tag == tag)
+        data[entry.values : entry.values + 2] = number.to_bytes(2, "little")
+        harmed = tmp_path / "harmed.tif"
+        harmed.write_bytes(data)
+        with pytest.raises(PatchError, match="not a WebP image of its size"):
+            our_bands(harmed, bands)

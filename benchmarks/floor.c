@@ -2,6 +2,7 @@
  *
  *   floor read   THREADS LIST          read every file
  *   floor decode THREADS LIST          and decode it through libtiff
+ *   floor inflate THREADS LIST         or, of deflate files, call libdeflate for each strip, no more
  *   floor write  THREADS LIST TARGET   and append it, in order, to an LMDB; sync at the end
  *
  * LIST has a line per patch: key, then its files, separated by tabs. Batches of about 2.5 MB go to
@@ -11,6 +12,7 @@
  */
 
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -164,11 +166,30 @@ static void decode(Buffer *file, Buffer *chunk, Buffer *out)
     TIFFClose(t);
 }
 
+/* Nothing but the inflating: every strip to the same place. */
+static void inflate(Buffer *file, Buffer *chunk, struct libdeflate_decompressor *inflater)
+{
+    Memory memory = {file, 0};
+    uint64_t *offsets, *counts;
+    TIFF *t = TIFFClientOpen("m", "rc", &memory, m_read, m_write, m_seek, m_close, m_size, m_map,
+                             m_unmap);
+    if (!t || !TIFFGetField(t, TIFFTAG_STRIPOFFSETS, &offsets)
+        || !TIFFGetField(t, TIFFTAG_STRIPBYTECOUNTS, &counts)) exit(1);
+    chunk->size = 0;
+    size_t room = TIFFStripSize(t), got;
+    char *to = grow(chunk, room);
+    for (uint32_t i = 0, n = TIFFNumberOfStrips(t); i < n; i++)
+        if (libdeflate_zlib_decompress(inflater, file->data + offsets[i], counts[i], to, room, &got))
+            exit(1);
+    TIFFClose(t);
+}
+
 /* ---- threads ---- */
 
 static void *work(void *unused)
 {
     Buffer file = {0}, chunk = {0};
+    struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
     (void)unused;
     for (;;) {
         pthread_mutex_lock(&lock);
@@ -183,10 +204,14 @@ static void *work(void *unused)
         slot->values.size = 0;
         slot->stops = realloc(slot->stops, (slot->end - slot->begin) * sizeof(size_t));
         for (int i = slot->begin; i < slot->end; i++) {
-            if (mode) { memset(grow(&slot->values, HEADER), ' ', HEADER); slot->values.size += HEADER; }
+            if (mode % 3) {
+                memset(grow(&slot->values, HEADER), ' ', HEADER);
+                slot->values.size += HEADER;
+            }
             for (int f = 0; f < patches[i].n; f++) {
                 read_file(patches[i].files[f], &file);
-                if (mode) decode(&file, &chunk, &slot->values);
+                if (mode == 3) inflate(&file, &chunk, inflater);
+                else if (mode) decode(&file, &chunk, &slot->values);
             }
             slot->stops[i - slot->begin] = slot->values.size;
         }
@@ -203,7 +228,8 @@ static void check(int rc) { if (rc) { fprintf(stderr, "%s\n", mdb_strerror(rc));
 int main(int argc, char **argv)
 {
     if (argc < 4) return 2;
-    mode = !strcmp(argv[1], "read") ? 0 : !strcmp(argv[1], "decode") ? 1 : 2;
+    mode = !strcmp(argv[1], "read") ? 0 : !strcmp(argv[1], "decode") ? 1
+         : !strcmp(argv[1], "inflate") ? 3 : 2;
     n_threads = atoi(argv[2]);
     FILE *list = fopen(argv[3], "r");
     char *line = NULL;

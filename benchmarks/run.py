@@ -48,7 +48,17 @@ IMPOSSIBLE = {("pillow", name) for name in ("hyspecnet", "interleaved", "tiled-l
 def build_floor(directory):
     """Compile the C program; None where a compiler or a library is missing."""
     binary = os.path.join(directory, "floor")
-    words = ["cc", "-O3", str(HERE / "floor.c"), "-o", binary, "-ltiff", "-llmdb", "-lpthread"]
+    words = [
+        "cc",
+        "-O3",
+        str(HERE / "floor.c"),
+        "-o",
+        binary,
+        "-ltiff",
+        "-ldeflate",
+        "-llmdb",
+        "-lpthread",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         print("no floors: they need liblmdb-dev and libtiff-dev", file=sys.stderr)

@@ -101,15 +101,21 @@ def _write(file: IO[bytes], entries: Iterable[Entry], count: int) -> str:
         whole.update(data)
         file.write(data)
 
-    put(_HEAD.pack(_MAGIC, _VERSION, _ALGORITHM, count))
+    # Written and hashed many at a time: there are millions.
+    data = bytearray(_HEAD.pack(_MAGIC, _VERSION, _ALGORITHM, count))
     last = b""
     found = 0
     for key, length, digest in entries:
         if key <= last:
             raise EncoderError(f"digests must be sorted by key, but {key!r} follows {last!r}")
-        put(_RECORD.pack(digest, length, len(key)) + key)
+        data += _RECORD.pack(digest, length, len(key))
+        data += key
         last = key
         found += 1
+        if len(data) > _PIECE:
+            put(bytes(data))
+            data.clear()
+    put(bytes(data))
     if found != count:
         raise EncoderError(f"there are digests of {found} records, not of {count}")
     file.write(whole.digest())

@@ -136,6 +136,10 @@ class Journal:
         streams = [self._read(begin, end) for begin, end in reversed(self._runs)]
         if os.path.exists(self._digests):
             streams.append(Entry(*entry, UNKNOWN) for entry in Digests(self._digests))
+        if len(streams) == 1:
+            # The usual case, a run that was not interrupted: nothing to merge.
+            yield from streams[0]
+            return
         # Of entries that are equal, those of the first stream come first.
         merged = heapq.merge(*streams, key=itemgetter(0))
         for _, same in groupby(merged, key=itemgetter(0)):

@@ -1,4 +1,4 @@
-"""Decoding alone, in one thread: ours, files and checks and layout included, against bare libdeflate.
+"""Decoding alone, in one thread: ours, with all that belongs to it, against bare libdeflate.
 
     python benchmarks/decode.py --dataset hyspecnet
 
@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import numpy as np
+
 from datasets import COUNTS, make
 from rs_tensor_encoder.batches import cut, encode_batch, estimate, new_encoder
 from run import build_floor

@@ -70,11 +70,13 @@ FLAGS := -target $(TARGET) -fomit-frame-pointer
 $(SOURCES)/libtiff $(SOURCES)/cpython:
 	$(PYTHON) packaging/sources.py upstream $(SOURCES)
 
+# Debian's Python.h includes what lies in /usr/include, where zig does not look.
 wheel: $(VENV)/wheel $(SOURCES)/libtiff  ## a wheel with everything inside, for any Linux, in dist/
 	rm -rf dist/*.whl build/wheel/dist
 	$(COMPILER) && $(BIN)/python -m pip wheel . -q --no-deps --no-build-isolation \
 	  -w build/wheel/dist -C build-dir=$(BUNDLED) -C cmake.define.RS_TENSOR_BUNDLED_LIBTIFF=ON \
-	  -C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES))
+	  -C cmake.define.RS_TENSOR_SOURCES=$(abspath $(SOURCES)) \
+	  -C cmake.define.CMAKE_C_FLAGS="-idirafter /usr/include"
 	PATH="$(abspath $(BIN)):$$PATH" auditwheel repair -w dist build/wheel/dist/*.whl
 	$(BIN)/auditwheel show dist/*.whl
 	$(BIN)/abi3audit --strict dist/*.whl

@@ -48,23 +48,29 @@ function(bundle name library)
   string(JSON licence GET "${pins}" ${name} licence_file)
   if(RS_TENSOR_SOURCES)
     set(source "${RS_TENSOR_SOURCES}/${name}")
-    if(NOT EXISTS "${source}/${licence}")
-      message(FATAL_ERROR "RS_TENSOR_SOURCES: ${source} does not hold the source of ${name}")
-    endif()
-    set(from SOURCE_DIR "${source}")
   else()
-    set(source "${prefix}/source/${name}")
     string(JSON url GET "${pins}" ${name} url)
     string(JSON sha256 GET "${pins}" ${name} sha256)
-    set(from URL "${url}" URL_HASH SHA256=${sha256} SOURCE_DIR "${source}"
-      DOWNLOAD_EXTRACT_TIMESTAMP OFF)
+    string(REGEX MATCH "[.]tar[.][a-z]+$" ending "${url}")
+    set(archive "${prefix}/${sha256}${ending}")
+    # Not left to ExternalProject, which tries a wrong archive again for half an hour.
+    message(STATUS "Fetching ${url}")
+    file(DOWNLOAD "${url}" "${archive}" EXPECTED_HASH SHA256=${sha256} TLS_VERIFY ON)
+    if(NOT IS_DIRECTORY "${prefix}/${sha256}")
+      file(ARCHIVE_EXTRACT INPUT "${archive}" DESTINATION "${prefix}/${sha256}")
+    endif()
+    file(GLOB source LIST_DIRECTORIES ON "${prefix}/${sha256}/*")
+  endif()
+  if(NOT EXISTS "${source}/${licence}")
+    message(FATAL_ERROR "${source} does not hold the source of ${name}")
   endif()
   set(install "${CMAKE_COMMAND}" --install <BINARY_DIR> --config Release)
   if(arg_PART)
     list(APPEND install --component ${arg_PART})
   endif()
   set(file "${prefix}/lib/${CMAKE_STATIC_LIBRARY_PREFIX}${library}${CMAKE_STATIC_LIBRARY_SUFFIX}")
-  ExternalProject_Add(${name} ${from}
+  ExternalProject_Add(${name}
+    SOURCE_DIR "${source}"
     PREFIX "${prefix}/${name}"
     SOURCE_SUBDIR "${arg_IN}"
     DEPENDS ${arg_AFTER}

@@ -1,8 +1,8 @@
 #!/bin/sh
 # acceptance.sh COMMAND...: prove that an installed rs-tensor-encoder works here.
 #
-# It says what is inside, encodes and checks a made-up dataset and, where
-# RS_TENSOR_SAMPLES names them, the real samples; it answers mistakes as it should.
+# It says what is inside, encodes and checks a made-up dataset, also by a layout of the user's,
+# and, where RS_TENSOR_SAMPLES names them, the real samples; it answers mistakes as it should.
 # Needs nothing but a shell.
 set -eu
 
@@ -24,6 +24,26 @@ done
 "$@" --help > /dev/null
 
 "$@" demo "$scratch/demo" > "$scratch/said" 2>&1 || fail "demo: $(cat "$scratch/said")"
+
+# A layout of the user's is matched by RE2, those that come with the package are files in it.
+own="--layout $scratch/own.toml $scratch/demo/hyspecnet-11k"
+"$@" layouts > "$scratch/said" || fail "layouts: $(cat "$scratch/said")"
+for option in bigearthnet-s1-root bigearthnet-s2-root hyspecnet; do
+  grep -q -- "--$option DIR" "$scratch/said" || fail "layouts does not list --$option"
+done
+"$@" layouts hyspecnet > "$scratch/own.toml" || fail "layouts hyspecnet"
+"$@" layouts --try "$scratch/own.toml" "$scratch/demo/hyspecnet-11k" > "$scratch/said" \
+  || fail "layouts --try: $(cat "$scratch/said")"
+# shellcheck disable=SC2086
+"$@" $own "$scratch/own" -q || fail "encode $own"
+# shellcheck disable=SC2086
+"$@" check $own "$scratch/own" || fail "check $own"
+"$@" check --digests "$scratch/own" || fail "check --digests"
+sed -i 's/^path = .*/path = "(?<twice>.)\\\\1"/' "$scratch/own.toml"
+# shellcheck disable=SC2086
+! "$@" $own "$scratch/out" > "$scratch/said" 2>&1 || fail "a back reference is taken"
+grep -q 'RE2 matches it' "$scratch/said" || fail "a back reference is answered by: $(cat "$scratch/said")"
+
 set +e
 "$@" --hyspecnet "$scratch/nothing" "$scratch/out" > "$scratch/said" 2>&1
 code=$?

@@ -5,8 +5,8 @@ set -eu
 sdist=$1 sources=$2
 here=$(dirname "$0")
 "$here/wheelhouse.sh" 3.11 build/wheelhouse/sdist pip "cython>=3.1" "cython-cmake>=0.3" \
-  "scikit-build-core>=0.11" "cmake>=3.26" ninja click click-default-group imagecodecs lmdb numpy \
-  safetensors tifffile tqdm
+  "scikit-build-core>=0.11" "cmake>=3.26" ninja click click-default-group google-re2 \
+  imagecodecs lmdb numpy safetensors tifffile tqdm xxhash
 "$here/clean.sh" bookworm gcc,g++,libc6-dev,libpython3.11-dev,python3.11 sh -euc '
   python3.11 -m venv --without-pip /tmp/venv
   pip="/tmp/venv/bin/python $(echo /here/build/wheelhouse/sdist/pip-*.whl)/pip"

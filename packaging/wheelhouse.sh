@@ -11,5 +11,7 @@ done
 for name in manylinux2014 manylinux2010 manylinux1; do
   set -- "$@" --platform "${name}_$machine"
 done
+# pip takes what lies there already for the same, a wheel of ours that was made anew, too.
+rm -f "$directory"/rs_tensor_encoder-*.whl
 # shellcheck disable=SC2086
 ${PIP:-pip} download -q --dest "$directory" --only-binary=:all: --python-version "$python" "$@"

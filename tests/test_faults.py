@@ -11,11 +11,13 @@ import signal
 import time
 
 import pytest
+import safetensors.numpy
 
 from harm import TALLY, Range, compiled, trials, without_privileges, write_source
-from oracles import records
+from oracles import records, value_of
 from power_loss import lose_power
 from rs_tensor_encoder.database import open_environment
+from tiff_factory import strips
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +297,49 @@ def test_files_that_vanish_are_cut_or_locked_meanwhile(field, size, tmp_path):
         for back in undo:
             back()
         field.prove()
+
+
+def _change_files(field, chance, directory):
+    """Give files other pixels; the new values by their keys, and how to undo it."""
+    changed, undo = {}, []
+    for path in chance.sample(sorted(field.root.rglob("*_VV.tif")), 12):
+        key = path.parent.name.encode()
+        bands = safetensors.numpy.load(field.expected[key])
+        bands["VV"] += 1
+        away = directory / path.name
+        path.rename(away)
+        strips(bands["VV"], 17).write(path)
+        changed[key] = value_of(bands)
+        undo.append(lambda path=path, away=away: away.replace(path))
+    return changed, undo
+
+
+def test_files_that_change_meanwhile(field, size, tmp_path):
+    """A record is of the old file or of the new one; what the next run finds changed, it redoes."""
+    away = tmp_path / "away"
+    away.mkdir()
+    for index, chance in trials("sources change", 4):
+        process = field.start()
+        field.wait_until(process, chance.random() * 0.7, size=size)
+        process.send_signal(signal.SIGSTOP)
+        changed, undo = _change_files(field, chance, away)
+        process.send_signal(signal.SIGCONT)
+        if index % 4:
+            field.wait_until(process, 0.5 + chance.random() * 0.5, size=size)
+            process.kill()
+        field.end(process, nothing=[-9])
+        found = records(field.target) if field.target.exists() else field.left()
+        for key, value in found.items():
+            assert value in {field.expected[key], changed.get(key)}
+        TALLY["records of files that had changed"] += sum(
+            value != field.expected[key] for key, value in found.items()
+        )
+        for back in undo:
+            back()
+        if field.target.exists():
+            shutil.rmtree(field.target)
+        else:
+            field.prove(changed=changed)
 
 
 # ---- others -----------------------------------------------------------------

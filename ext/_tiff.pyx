@@ -136,6 +136,7 @@ cdef struct Batch:
     long waits           # how often the system made the thread wait; -1: not known
     bint ended
     Link link
+    void *owner          # the Task, which whoever waits for it keeps alive
 
 
 def keep_memory():
@@ -304,6 +305,7 @@ cdef class Task:
         if self.batch.jobs == NULL:
             raise MemoryError
         self.batch.link.what = &self.batch
+        self.batch.owner = <void *>self
         self.write_to(out)
         job = self.batch.jobs
         for patch in self.held:
@@ -391,9 +393,6 @@ cdef class Line:
     def __dealloc__(self):
         free_queue(&self.waiting)
         free_queue(&self.done)
-
-    cdef Task task(self, const Batch *batch):
-        return self.tasks[<size_t>batch]
 
     def put(self, Task task not None):
         """Have a task done by one of the threads that serve."""
@@ -605,7 +604,7 @@ cdef class Encoder:
                             hand_in(line, batch)
                 if batch == NULL:
                     return
-                task = line.task(batch)
+                task = <Task>batch.owner
                 try:
                     if outcome == NO_ROOM:
                         task.enlarge(line.larger)

@@ -45,12 +45,6 @@ cdef extern from "tiffio.h" nogil:
         TIFFOpenOptions *)
     void TIFFClose(TIFF *)
 
-    ctypedef struct TIFFFieldInfo:
-        pass
-    ctypedef void (*TIFFExtendProc)(TIFF *) noexcept
-    TIFFExtendProc TIFFSetTagExtender(TIFFExtendProc)
-    int TIFFMergeFieldInfo(TIFF *, const TIFFFieldInfo *, uint32_t)
-
     # tags
     int TIFFGetFieldDefaulted(TIFF *, uint32_t tag, ...)
     int TIFFIsTiled(TIFF *)

@@ -119,3 +119,15 @@ def test_the_file_in_the_directory_will_do(tmp_path):
     fill(tmp_path, 3)
     with open_reading(str(tmp_path / "data.mdb")) as env:
         assert env.stat()["entries"] == 3
+
+
+def test_removing_grows_a_map_that_is_full(tmp_path):
+    """A database that outgrew its estimate is opened with a map that has no room left."""
+    keys = [f"{i:06d}".encode() for i in range(30_000)]
+    value = memoryview(bytes(3000))
+    with Writer(str(tmp_path), 0) as writer:
+        for at in range(0, len(keys), 1000):
+            writer.append([(key, value) for key in keys[at : at + 1000]])
+    with Writer(str(tmp_path), 0) as writer:
+        writer.remove(keys[::40])
+        assert writer.count() == 30_000 - 750

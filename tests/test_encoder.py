@@ -416,3 +416,19 @@ def test_many_small_batches_all_arrive(plan_of, many_patches, tmp_path, monkeypa
     assert report.complete
     assert report.encoded == 500
     assert records(tmp_path / "out").keys() == {patch.key for patch in few.patches}
+
+
+def test_fewer_threads_than_wanted_do_the_work(bigearthnet, tmp_path, monkeypatch):
+    """Where the system allows two, it goes on with two."""
+    start = threading.Thread.start
+    started = []
+
+    def few(thread):
+        if thread.name == "encode" and len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    assert encode(bigearthnet, str(tmp_path / "out"), workers=8).complete
+    assert len([thread for thread in started if thread.name == "encode"]) <= 2

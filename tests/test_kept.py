@@ -291,3 +291,28 @@ def test_what_goes_between_the_plan_and_the_reading_is_named(plan, tmp_path):
         f"{path}: there is no such file",
         f"{place}: there is no such file",
     ]
+
+
+def test_a_target_made_meanwhile_leaves_what_tells_edited_files(plan, tmp_path, monkeypatch):
+    """The marks of the files stay until the target has its name."""
+    out = tmp_path / "out"
+    original = target.verify
+
+    def verify(path):
+        out.mkdir()
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "verify", verify)
+        with pytest.raises(OSError, match="was made meanwhile"):
+            encode(plan, str(out))
+    out.rmdir()
+    files = plan.files(plan.patches[0])
+    path = next(Path(os.fsdecode(files.directory)).glob("*.tif"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    report = encode(plan, str(out))
+    assert report.encoded == 1
+    assert any("were changed" in note for note in report.notes)
+    right(plan, out)

@@ -6,7 +6,7 @@ unnamed database, and nothing else is in it.
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -236,17 +236,8 @@ class Writer:
         """
         if not records:
             return
-        while True:
-            try:
-                self._put(records)
-            except lmdb.MapFullError:
-                self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
-            except lmdb.Error as error:
-                size = sum(len(value) for _, value in records)
-                raise self._translated(error, size) from None
-            else:
-                self._last = max(self._last, records[-1][0])
-                return
+        self._commit(self._put, records, sum(len(value) for _, value in records))
+        self._last = max(self._last, records[-1][0])
 
     def _put(self, records: Sequence[Record]) -> None:
         # Keys come in order but for those that a rerun adds in between.
@@ -268,13 +259,27 @@ class Writer:
         OutOfSpaceError, TargetError
             If the database cannot be written.
         """
-        try:
-            for at in range(0, len(keys), _REMOVED):
-                with self._env.begin(write=True) as txn:
-                    for key in keys[at : at + _REMOVED]:
-                        txn.delete(key)
-        except lmdb.Error as error:
-            raise self._translated(error, 0) from None
+        for at in range(0, len(keys), _REMOVED):
+            self._commit(self._delete, keys[at : at + _REMOVED], 0)
+
+    def _delete(self, keys: Sequence[bytes]) -> None:
+        with self._env.begin(write=True) as txn:
+            for key in keys:
+                txn.delete(key)
+
+    def _commit(
+        self, change: Callable[[Sequence[Any]], None], items: Sequence[Any], size: int
+    ) -> None:
+        """Make a change in one commit, in a larger map if it does not fit."""
+        while True:
+            try:
+                change(items)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
+            except lmdb.Error as error:
+                raise self._translated(error, size) from None
+            else:
+                return
 
     def sync(self) -> None:
         """Force all that is committed to the disk."""

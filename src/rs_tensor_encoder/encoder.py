@@ -271,9 +271,10 @@ class _Pipeline:
             records.append((patch.key, view[start:stop]))
             size += stop - start
             self.headers[header] += 1
-        # First, so that every record has its entry whatever happens.
-        self.journal.append(block((patch.key for patch in batch.patches), results, task.out))
-        self.writer.append(records)
+        if records:
+            # First, so that every record has its entry whatever happens.
+            self.journal.append(block((patch.key for patch in batch.patches), results, task.out))
+            self.writer.append(records)
         self.report.encoded += len(records)
         self.report.bytes += size
         self._buffers.append(task.out)

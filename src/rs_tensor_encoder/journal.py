@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def block(keys: Iterable[bytes], results: Sequence[Any], buffer: Any) -> bytes:
-    """Make the entries of a batch, in the thread that has encoded it.
+    """Make the entries of a batch.
 
     Parameters
     ----------

@@ -233,12 +233,13 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     )
     state.complete = True
     state.save(partial)
-    # Complete but for its name: from here on, the digests tell what the journal did.
-    os.remove(os.path.join(partial, journal.NAME))
-    manifest.sync_directory(partial)
+    # While there is a journal, a run that goes on notices files that were edited.
     if os.path.lexists(target):
         raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
     try:
+        # Complete but for its name: from here on, the digests tell what the journal did.
+        os.remove(os.path.join(partial, journal.NAME))
+        manifest.sync_directory(partial)
         os.rename(partial, target)
         manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
     except OSError as error:

@@ -49,7 +49,13 @@ class Threads:
         while self._size < size:
             encoder = self._new_encoder()
             thread = threading.Thread(target=encoder.serve, args=(self._line,), name="encode")
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system allows no more: go on with those there are.
+                if not self._threads:
+                    raise
+                return
             self._threads.append(thread)
             self._size += 1
         if self._size > size:

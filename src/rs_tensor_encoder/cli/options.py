@@ -29,7 +29,7 @@ target_argument = click.argument("target", type=click.Path(readable=False))
 
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1024),
     metavar="N",
     help="How many to work with at the same time; by default chosen for this machine.",
 )

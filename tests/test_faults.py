@@ -247,6 +247,22 @@ def test_too_little_memory(field):
         field.prove()
 
 
+def test_memory_that_is_almost_enough(field):
+    """Halfway between what is too little and what is enough, again and again: there threads die."""
+    low, high = 200 << 20, 1 << 30
+    for _, chance in trials("RLIMIT_AS, almost enough"):
+        narrow = high - low <= 1 << 20
+        most = chance.randrange(low - (8 << 20), high + (8 << 20)) if narrow else (low + high) // 2
+        ended = field.run(
+            "--workers", "2",
+            preexec_fn=lambda most=most: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+        )  # fmt: skip
+        TALLY["runs ended by too little memory"] += ended.code != 0
+        if not narrow:
+            low, high = (most, high) if ended.code else (low, most)
+        field.prove()
+
+
 def test_too_few_descriptors(field):
     for _, chance in trials("RLIMIT_NOFILE", 4):
         most = chance.randrange(9, 24)

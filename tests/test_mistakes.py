@@ -319,11 +319,11 @@ def test_too_little_memory_is_said_in_a_sentence(many_patches, tmp_path):
 
 
 def test_too_few_threads_are_said_in_a_sentence(roots, run, tmp_path, monkeypatch):
-    def start(_self):
+    def start(_function, _arguments):
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr("threading.Thread.start", start)
+        patch.setattr("_thread.start_new_thread", start)
         outcome = run(*roots, tmp_path / "out", "-q")
     refused(outcome, 3, "allows no more threads")
     assert run(*roots, tmp_path / "out", "-q").code == 0

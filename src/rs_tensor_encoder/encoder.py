@@ -220,10 +220,12 @@ class _Pipeline:
                     first_ended=bool(under_way) and under_way[0][1].ended,
                 ):
                     under_way.append((batch, self._task(batch)))
-                    threads.put(under_way[-1][1])
+                    threads.put(under_way[-1][1], self.crew.size)
                     begun += 1
                     batch = next(batches, None)
-                threads.staff(self.crew.size)
+                    if stop.is_set():
+                        break
+                threads.keep(self.crew.size)
                 begun -= self._hear(threads, wait=not under_way[0][1].ended)
                 if under_way[0][1].ended:
                     self._write(*under_way.popleft(), progress)

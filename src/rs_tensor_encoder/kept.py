@@ -2,9 +2,8 @@
 
 import errno
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from rs_tensor_encoder.batches import new_encoder
 from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.digests import digest_of
 from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
+from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.journal import UNKNOWN, Journal
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.values import header_of
@@ -156,19 +156,12 @@ def _looked_at(
 ) -> Iterator[tuple[list[_Record], list[int | None]]]:
     """Look at the files of records, many at a time; None stands for files that are gone."""
 
-    def look(chunk: list[_Record]) -> list[int | None]:
+    def look(chunk: list[_Record]) -> tuple[list[_Record], list[int | None]]:
         files = [plan.files(record.patch) for record in chunk]
-        return [_mark(found) for found in new_encoder(plan).marks(files)]
+        return chunk, [_mark(found) for found in new_encoder(plan).marks(files)]
 
-    under_way: deque[tuple[list[_Record], Future[list[int | None]]]] = deque()
-    with ThreadPoolExecutor(_LOOKERS, "look") as pool:
-        for chunk in iter(lambda: list(islice(records, _CHUNK)), []):
-            under_way.append((chunk, pool.submit(look, chunk)))
-            if len(under_way) >= 2 * _LOOKERS:
-                first, future = under_way.popleft()
-                yield first, future.result()
-        for first, future in under_way:
-            yield first, future.result()
+    with Helpers(_LOOKERS) as helpers:
+        yield from helpers.map(look, iter(lambda: list(islice(records, _CHUNK)), []))
 
 
 def _mark(found: int | PatchError) -> int | None:

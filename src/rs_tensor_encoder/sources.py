@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -10,6 +9,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import EXTENSIONS, LONGEST_KEY, File, Layout, stem
 from rs_tensor_encoder.recognise import describe, is_of_another
 
@@ -130,9 +130,9 @@ def discover(sources: Sequence[Source]) -> Plan:
         patches, a key is too long, or two patches have the same key.
     """
     plan = Plan(sources, [])
-    with ThreadPoolExecutor(_WALKERS) as pool:
+    with Helpers(_WALKERS) as helpers:
         for index in range(len(sources)):
-            found = list(_walk(plan, index, pool))
+            found = list(_walk(plan, index, helpers))
             if not found:
                 raise SourceError(_nothing(plan, index))
             plan.patches += found
@@ -148,7 +148,7 @@ class _Scan(NamedTuple):
     links: list[str]
 
 
-def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
+def _walk(plan: Plan, index: int, helpers: Helpers) -> Iterator[Patch]:
     source = plan.sources[index]
     if not os.path.isdir(source.root):
         problem = "is not a directory" if os.path.exists(source.root) else "does not exist"
@@ -157,9 +157,9 @@ def _walk(plan: Plan, index: int, pool: ThreadPoolExecutor) -> Iterator[Patch]:
     foreign: list[str] = []
     level = [source.root]
     while level:
-        scans = list(pool.map(lambda path: _scan(source, index, path), level))
+        scans = list(helpers.map(lambda path: _scan(source, index, path), level))
         level = [path for scan in scans for path in scan.directories]
-        strangers = pool.map(lambda scan: _is_foreign(source, scan), scans)
+        strangers = helpers.map(lambda scan: _is_foreign(source, scan), scans)
         for scan, is_foreign in zip(scans, strangers, strict=True):
             links += scan.links
             if is_foreign:

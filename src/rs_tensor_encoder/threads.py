@@ -1,11 +1,12 @@
 """The threads that encode: as many as wanted, at one line of tasks."""
 
-import threading
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.alive import Alive
 
 
 class Threads:
@@ -28,8 +29,9 @@ class Threads:
     ) -> None:
         self._new_encoder = new_encoder
         self._line = _tiff.Line(larger)
-        self._threads: list[threading.Thread] = []
+        self._alive = Alive()
         self._size = 0
+        self._most = sys.maxsize
 
     def __enter__(self) -> Self:
         return self
@@ -41,36 +43,47 @@ class Threads:
         trace: TracebackType | None,
     ) -> None:
         self._line.close()
-        for thread in self._threads:
-            thread.join()
+        self._alive.join()
 
-    def staff(self, size: int) -> None:
-        """Have so many threads; those that are too many leave when their task is done."""
-        while self._size < size:
-            encoder = self._new_encoder()
-            thread = threading.Thread(target=encoder.serve, args=(self._line,), name="encode")
-            try:
-                thread.start()
-            except RuntimeError:
-                # The system allows no more: go on with those there are.
-                if not self._threads:
-                    raise
-                return
-            self._threads.append(thread)
+    def put(self, task: _tiff.Task, size: int) -> None:
+        """Have a task done, by one more thread if there are fewer than ``size``.
+
+        Where the system allows no more threads, those that there are go on.
+
+        Raises
+        ------
+        MemoryError, RuntimeError
+            If there is not a single one.
+        """
+        self._line.put(task)
+        if self._size >= min(size, self._most):
+            return
+        try:
+            self._alive.start(self._new_encoder().serve, self._line)
             self._size += 1
+        except (MemoryError, RuntimeError):
+            self._most = self._size
+            if self._size == 0:
+                raise
+
+    def keep(self, size: int) -> None:
+        """Have those that are more than ``size`` leave when their task is done."""
         if self._size > size:
             self._line.dismiss(self._size - size)
             self._size = size
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-
-    def put(self, task: _tiff.Task) -> None:
-        """Have a task done."""
-        self._line.put(task)
 
     def ended(self, seconds: float) -> list[_tiff.Task]:
-        """Wait so long, at most, for a task to end; all that have, since the last call."""
+        """Wait so long, at most, for a task to end; all that have, since the last call.
+
+        Raises
+        ------
+        MemoryError
+            If no thread lives: all have died for want of it before they began.
+        """
         found = []
         task = self._line.wait(seconds)
+        if task is None and seconds > 0 and not self._alive.count():
+            raise MemoryError
         while task is not None:
             found.append(task)
             task = self._line.wait(0.0)

@@ -1,5 +1,6 @@
 """Going on: what holds is kept, what was changed or damaged is made again, and it is said."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,10 +12,10 @@ import pytest
 import safetensors.numpy
 
 from oracles import records
-from rs_tensor_encoder import kept, target
+from rs_tensor_encoder import journal, kept, target
 from rs_tensor_encoder.digests import Digests, digest_of
 from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.errors import PatchError, SourceError
+from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Source, discover
@@ -187,18 +188,59 @@ def test_records_of_which_the_journal_knows_nothing(plan, begun, left, known):
     right(plan, begun)
 
 
-def test_complete_but_for_its_name(plan, tmp_path, monkeypatch):
-    def stopped(*_):
-        raise KeyboardInterrupt
+@pytest.fixture
+def finished(plan, tmp_path, monkeypatch):
+    """All is complete but for the name: the rename has failed."""
+
+    def refused(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(target.os, "rename", stopped)
+        patch.setattr(target.os, "rename", refused)
+        with pytest.raises(TargetError, match="cannot be written: Input/output error"):
+            encode(plan, str(tmp_path / "out"))
+    assert Manifest.load(f"{tmp_path}/out.partial").complete
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("edited", [0, 1])
+def test_complete_but_for_its_name(plan, finished, edited):
+    if edited:
+        rewrite(file_of(plan, 0, "_VH"))
+    report = encode(plan, str(finished))
+    assert (report.kept, report.encoded) == (8 - edited, edited)
+    assert ("were changed" in "".join(report.notes)) == bool(edited)
+    right(plan, finished)
+
+
+def test_complete_but_for_its_name_and_without_a_journal(plan, finished):
+    os.remove(f"{finished}.partial/rs-tensor-encoder.journal")
+    report = encode(plan, str(finished))
+    assert (report.kept, report.encoded) == (8, 0)
+    right(plan, finished)
+
+
+def test_a_journal_that_a_kill_has_left_does_no_harm(plan, tmp_path, monkeypatch, run):
+    def failing(error):
+        def remove(path):
+            if os.path.basename(path) == journal.NAME:
+                assert os.path.dirname(path) in {str(tmp_path / "out"), str(tmp_path / "other")}
+                raise error
+            original(path)
+
+        return remove
+
+    original = os.remove
+    with monkeypatch.context() as patch:
+        patch.setattr(target.os, "remove", failing(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             encode(plan, str(tmp_path / "out"))
-    assert "rs-tensor-encoder.journal" not in os.listdir(tmp_path / "out.partial")
-    report = encode(plan, str(tmp_path / "out"))
-    assert (report.kept, report.encoded) == (8, 0)
-    right(plan, tmp_path / "out")
+    assert os.listdir(tmp_path / "out").count(journal.NAME) == 1
+    assert run("info", tmp_path / "out").code == 0
+    assert run("check", "--digests", tmp_path / "out").code == 0
+    # Nor where it cannot be removed.
+    monkeypatch.setattr(target.os, "remove", failing(OSError(errno.EIO, "")))
+    assert encode(plan, str(tmp_path / "other")).complete
 
 
 def test_a_stop_while_looking_keeps_all(plan, begun, monkeypatch):

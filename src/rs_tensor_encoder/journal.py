@@ -130,8 +130,8 @@ class Journal:
     def entries(self) -> Iterator[Entry]:
         """Yield the newest entry of every key, in the order of the keys.
 
-        A database that had been finished, but for its name, has its digests
-        instead: then nothing is known of the files.
+        A database that had been finished may have only its digests: then nothing
+        is known of the files.
         """
         streams = [self._read(begin, end) for begin, end in reversed(self._runs)]
         if os.path.exists(self._digests):

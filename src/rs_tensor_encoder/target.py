@@ -233,17 +233,17 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     )
     state.complete = True
     state.save(partial)
-    # While there is a journal, a run that goes on notices files that were edited.
     if os.path.lexists(target):
         raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
     try:
-        # Complete but for its name: from here on, the digests tell what the journal did.
-        os.remove(os.path.join(partial, journal.NAME))
-        manifest.sync_directory(partial)
         os.rename(partial, target)
         manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
     except OSError as error:
         raise writing_failed(target, error) from None
+    # Not before the name is on the disk: a run that goes on notices by it files that were
+    # edited. One that a kill leaves in a target does no harm: nobody asks for it there.
+    with suppress(OSError):
+        os.remove(os.path.join(target, journal.NAME))
     return can_verify()
 
 

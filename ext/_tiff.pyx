@@ -13,7 +13,7 @@ import os
 import sys
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EINTR, ELOOP, ENOENT, errno
+from libc.errno cimport EINTR, ELOOP, ENAMETOOLONG, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
@@ -835,8 +835,10 @@ cdef class Encoder:
             return -1
         for _f in range(self.files[job.format]):
             for i in range(self.n_endings):
-                self.set_name(name, i)
                 problem.error = 0
+                if not self.set_name(name, i):
+                    problem.error = ENAMETOOLONG
+                    break
                 if fstatat(directory, self.name, &status, 0) == 0:
                     stamp(&job.mark, &status)
                     job.mark ^= <uint64_t>i
@@ -864,7 +866,9 @@ cdef class Encoder:
         for i in range(self.n_endings):
             problem.error = 0
             self.ending[f] = i
-            self.set_name(name, i)
+            if not self.set_name(name, i):
+                problem.error = ENAMETOOLONG
+                return fail(problem, "cannot be opened")
             # A path of several components may lead through links, too.
             if root != NULL and strchr(self.name, b"/") != NULL:
                 problem.error = ELOOP
@@ -889,8 +893,11 @@ cdef class Encoder:
         self.set_name(name, 0)
         return -1
 
-    cdef void set_name(self, const char *name, int ending) noexcept nogil:
-        snprintf(self.name, sizeof(self.name), "%s%s", name, self.endings[ending])
+    cdef bint set_name(self, const char *name, int ending) noexcept nogil:
+        # Whether it fits; what is cut off is not.
+        cdef int length = snprintf(
+            self.name, sizeof(self.name), "%s%s", name, self.endings[ending])
+        return 0 <= length < <int>sizeof(self.name)
 
     cdef int blame(self, const Job *job, int f) noexcept nogil:
         # Have the f-th file named in the error; -1, so that "return blame" reads well.

@@ -13,14 +13,18 @@ command -v debootstrap > /dev/null || { echo "clean.sh: apt-get install debootst
 
 cache=${CLEAN_CACHE:-build/clean}
 base=$cache/$suite-$(echo "$packages" | tr , -)
+mkdir -p "$cache"
+# Of two at once, one makes it.
+exec 9> "$base.lock"
+flock 9
 if [ ! -d "$base" ]; then
-  mkdir -p "$cache"
   rm -rf "$base.new"
   debootstrap --variant=minbase ${packages:+--include="$packages"} "$suite" "$base.new" \
     > "$base.log" 2>&1 || { tail "$base.log" >&2; exit 1; }
   rm -rf "$base.new/var/cache/apt" "$base.new/var/lib/apt/lists"
   mv "$base.new" "$base"
 fi
+exec 9>&-
 found=$(find "$base/usr" "$base/lib/" "$base/opt" -name 'libtiff*' -o -name 'libdeflate*')
 [ -z "$found" ] || { echo "clean.sh: not clean: $found" >&2; exit 1; }
 

@@ -77,7 +77,7 @@ BELOW = {
         "threads",
     },
     "comparison": {"values"},
-    "comparing": {"comparison", "database", "decoders", "layout", "looks"},
+    "comparing": {"comparison", "database", "decoders", "layout", "looks", "machine"},
     "checker": {
         "machine",
         "comparing",

@@ -1,9 +1,13 @@
 """The checker must find what it is there for: each test harms a database in one way."""
 
+import errno
 import json
+import os
 import shutil
+import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import numpy as np
@@ -12,6 +16,7 @@ import safetensors.numpy
 import tifffile
 
 from oracles import signed, value_of
+from rs_tensor_encoder import comparing
 from rs_tensor_encoder.checker import check
 from rs_tensor_encoder.comparison import compare
 from rs_tensor_encoder.decoders import NAMES, DecoderError, decoder
@@ -314,3 +319,50 @@ def test_an_interrupted_check_counts_what_it_has_compared(own_sample, plan_of, t
     assert report.checked == 4
     report = check(plan, str(tmp_path / "out"), workers=1)
     assert (report.checked, report.left_out, report.differences) == (5, 3, [])
+
+
+class Pool:
+    """Stands for processes: counts the chunks that they have been given and not yet answered."""
+
+    def __init__(self, *_, **__):
+        self.given, self.most = 0, []
+
+    def submit(self, _, chunk):
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        self.given += 1
+        self.most.append(self.given)
+        return SimpleNamespace(result=lambda: self.answer(chunk))
+
+    def answer(self, chunk):
+        self.given -= 1
+        return [job.key for job in chunk]
+
+    def shutdown(self, **_):
+        pass
+
+
+def test_processes_are_not_started_all_at_once(monkeypatch):
+    pool = Pool()
+    monkeypatch.setattr(comparing, "ProcessPoolExecutor", lambda *_, **__: pool)
+    monkeypatch.setattr(comparing, "processors", lambda: 2)
+    jobs = [comparing.Job(b"%d" % number, "", [], present=True) for number in range(400)]
+    found = []
+    for count, keys in comparing.compare_patches(iter(jobs), "out", ("tifffile", 1), 5):
+        assert count == 4
+        found += keys
+    assert found == [job.key for job in jobs]
+    assert pool.most[:8] == [1, 2, 3, 4, 4, 5, 6, 6]
+    assert max(pool.most) == 20
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_system_that_allows_no_more_processes(roots, run, tmp_path, monkeypatch):
+    def submit(*_):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    run(*roots, tmp_path / "out")
+    monkeypatch.setattr(Pool, "submit", submit)
+    monkeypatch.setattr(comparing, "ProcessPoolExecutor", Pool)
+    outcome = run("check", *roots, tmp_path / "out", "--workers", "3")
+    assert outcome.code == 3
+    assert "allows no more processes (ulimit -u); try fewer --workers" in outcome.err

@@ -1,7 +1,9 @@
 """What is packaged: the pinned sources, the wheels' promises, the source distribution."""
 
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -163,3 +165,36 @@ def test_the_release_runs_what_there_is():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for script in re.findall(r"packaging/[\w.]+", _release()):
         assert (ROOT / script).is_file()
+
+
+DEBOOTSTRAP = """#!/bin/sh
+for word; do suite=$directory directory=$word; done
+mkdir -p "$directory/usr" "$directory/lib" "$directory/opt"
+echo "$suite" >> "$MADE"
+sleep 0.3
+touch "$directory/usr/whole"
+"""
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("flock") is None, reason="needs root and util-linux"
+)
+def test_two_clean_systems_at_once_are_made_once(tmp_path):
+    """Whoever comes second waits for the first, and neither uses half a system."""
+    (tmp_path / "debootstrap").write_text(DEBOOTSTRAP)
+    (tmp_path / "debootstrap").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MADE": str(tmp_path / "made")}
+    both = [
+        subprocess.Popen(
+            [ROOT / "packaging/clean.sh", "suite", "", "true"],
+            env=env | {"CLEAN_CACHE": str(tmp_path / "cache")}, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        # There is nothing in it to run.
+        assert "clean.sh" not in err
+        assert process.returncode != 0
+    assert (tmp_path / "made").read_text().split() == ["suite"]
+    assert (tmp_path / "cache/suite-/usr/whole").exists()

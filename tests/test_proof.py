@@ -162,6 +162,24 @@ def test_info_says_the_digest_of_all(run, copy):
     assert json.loads(run("info", copy, "--json").out)["digests"] == digest
 
 
+def test_info_says_that_digests_are_torn(run, copy):
+    path = copy / "rs-tensor-encoder.digests"
+    whole = path.read_bytes()
+    for torn in (whole[:-40], whole[:60] + b"x" + whole[61:], b""):
+        path.write_bytes(torn)
+        outcome = run("info", copy)
+        assert outcome.code == 4
+        assert outcome.err.startswith(f"Error: {path}: ")
+        # All else is said all the same.
+        assert "12 patches" in outcome.out
+        outcome = run("info", copy, "--json")
+        assert outcome.code == 4
+        assert json.loads(outcome.out)["problem"] in outcome.err
+        assert run("check", "--digests", copy).code == 4
+    path.unlink()
+    assert run("info", copy).code == 0
+
+
 def test_a_check_by_digests_can_be_interrupted(many_patches, tmp_path):
     words = [sys.executable, "-m", "rs_tensor_encoder"]
     target = str(tmp_path / "out")
@@ -236,7 +254,7 @@ def test_pipes_in_the_place_of_sidecars_are_not_waited_for(run, copy):
         outcome = run("check", "--digests", copy)
         assert outcome.code == 4
         outcome = run("info", "--untrusted", copy, "-q")
-        assert outcome.code == (4 if name == "data.mdb" else 0)
+        assert outcome.code == (0 if name == "rs-tensor-encoder.json" else 4)
 
 
 def test_names_of_strangers_cannot_command_a_terminal(run, copy, tmp_path):

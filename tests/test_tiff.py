@@ -686,3 +686,26 @@ def test_a_value_that_lmdb_would_not_take(tmp_path):
     assert "its value would take 6442451" in result.reason
     assert "LMDB takes 4294967295 at most" in result.reason
     assert result.path == str(tmp_path)
+
+
+@pytest.mark.parametrize("length", [1019, 1020])
+def test_names_are_not_cut(tmp_path, length):
+    """1,023 bytes with the extension are taken; of a longer one, what is cut off is not read."""
+    deep = "/".join(["d" * 200] * 5)
+    name = f"{deep}/{'p' * (length - len(deep) - 1)}"
+    (tmp_path / deep).mkdir(parents=True)
+    image = strips(ramp())
+    image.write(tmp_path / f"{name}.tif")
+    image.write(tmp_path / f"{name}.ti")
+    encoder = _tiff.Encoder([[["A"]]], [".tif"])
+    patch = (0, bytes(tmp_path), name.encode() + b"\0")
+    results, _ = encoder.encode([patch], np.empty(1 << 16, np.uint8))
+    marks = encoder.marks([patch])
+    if length == 1019:
+        assert results[0][3] == marks[0]
+        return
+    for result in (results[0], marks[0]):
+        assert isinstance(result, PatchError)
+        assert result.errno == errno.ENAMETOOLONG
+        assert result.path.startswith(f"{tmp_path}/{deep}/ppp")
+        assert "File name too long" in result.reason

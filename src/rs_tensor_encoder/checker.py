@@ -130,6 +130,10 @@ def check(
             f"{target}: the check could not be finished: one of its processes died, perhaps for "
             "want of memory; try fewer --workers"
         ) from None
+    except BlockingIOError:
+        raise CheckError(
+            f"{target}: the system allows no more processes (ulimit -u); try fewer --workers"
+        ) from None
     return report
 
 

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import NamedTuple
 
 import lmdb
@@ -16,6 +16,7 @@ from rs_tensor_encoder import database, decoders
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.looks import inside
+from rs_tensor_encoder.machine import processors
 
 # Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
 _CHUNK = 4
@@ -89,33 +90,41 @@ def compare_patches(
         finally:
             _end()
         return
+    # It would make us hear again while the first process is started.
+    resource_tracker.ensure_running()
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_begin, initargs=(target, decoder)
     )
     try:
-        _start_all(pool, workers)
         under_way: deque[tuple[int, Future[list[Result]]]] = deque()
+        # A process is started with a chunk while all others are busy: not all of them at
+        # once, but more with every chunk that comes back.
+        room = min(4 * workers, 2 * processors())
         for chunk in chunks:
-            under_way.append((_present(chunk), pool.submit(_compare_all, chunk)))
-            if len(under_way) >= 4 * workers:
+            with _deaf():
+                future = pool.submit(_compare_all, chunk)
+            under_way.append((_present(chunk), future))
+            if len(under_way) >= room:
                 count, future = under_way.popleft()
                 yield count, future.result()
+                room = min(4 * workers, room + 2)
         for count, future in under_way:
             yield count, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_all(pool: ProcessPoolExecutor, workers: int) -> None:
-    """Start all processes, deaf to Ctrl-C, which a terminal sends to them, too."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have processes that are started be deaf to Ctrl-C, which a terminal sends to them, too.
+
+    Here it is only heard later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for _ in range(workers):
-            pool.submit(os.getpid)
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _present(chunk: list[Job]) -> int:

@@ -3,13 +3,16 @@
 import json
 import os
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
 from rs_tensor_encoder.plain import plain
+
+if TYPE_CHECKING:
+    from rs_tensor_encoder.manifest import Manifest
 
 
 @click.command(
@@ -34,7 +37,6 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
     import lmdb
 
     from rs_tensor_encoder.errors import TargetError
-    from rs_tensor_encoder.manifest import name_source
 
     try:
         facts = _facts(clean_target(target), untrusted=untrusted, quiet=quiet)
@@ -42,7 +44,15 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
         raise TargetError(f"{target}: the database is damaged: {error}") from None
     if as_json:
         click.echo(json.dumps(facts))
-        return
+    else:
+        _say(facts)
+    if facts["problem"]:
+        raise TargetError(facts["problem"])
+
+
+def _say(facts: dict[str, Any]) -> None:
+    from rs_tensor_encoder.manifest import name_source
+
     click.echo(f"{facts['target']}: {facts['state']}")
     click.echo(
         f"{counted(facts['patches'], 'patch')}, {megabytes(facts['bytes'])} of values, "
@@ -91,7 +101,7 @@ def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
             ends = [cursor.key() for move in (cursor.first, cursor.last) if move()]
         facts["keys"] = [key.decode("utf-8", "backslashreplace") for key in ends]
         facts |= {"sources": [], "version": None, "versions": {}, "left_out": [], "other": 0}
-        facts["digests"] = None
+        facts["digests"] = facts["problem"] = None
         if manifest is not None:
             facts["state"] = "complete" if manifest.complete else "partial, not complete"
             facts["sources"] = manifest.sources
@@ -99,11 +109,25 @@ def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
             facts["versions"] = manifest.versions
             facts["left_out"] = manifest.left_out
             facts["digests"] = manifest.digests
+            facts["problem"] = _problem(manifest, target)
         if manifest is not None and manifest.complete and manifest.patches == facts["patches"]:
             facts["bytes"], facts["tensors"] = manifest.bytes, manifest.tensors
         else:
             facts |= _scan(env, facts["patches"], quiet=quiet)
     return facts
+
+
+def _problem(manifest: "Manifest", target: str) -> str | None:
+    """Say what is wrong with the digests beside a complete database."""
+    from rs_tensor_encoder import digests
+    from rs_tensor_encoder.errors import TargetError
+
+    if manifest.complete and digests.beside(target):
+        try:
+            manifest.open_digests(target)
+        except TargetError as error:
+            return str(error)
+    return None
 
 
 def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:

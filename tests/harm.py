@@ -23,7 +23,7 @@ import pytest
 
 from oracles import records
 from rs_tensor_encoder import journal
-from rs_tensor_encoder.database import can_verify, verify
+from rs_tensor_encoder.opening import can_verify, verify
 from tiff_factory import strips
 
 #: Trials of each kind; those of a kind may be a part of it.

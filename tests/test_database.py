@@ -7,14 +7,9 @@ import sys
 import lmdb
 import pytest
 
-from rs_tensor_encoder.database import (
-    Writer,
-    can_verify,
-    open_reading,
-    space_for,
-    verify,
-)
+from rs_tensor_encoder.database import Writer, space_for
 from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.opening import can_verify, open_reading, verify
 
 
 def fill(directory, count, length=5000, size=1 << 20):

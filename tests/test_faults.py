@@ -16,7 +16,7 @@ import safetensors.numpy
 from harm import TALLY, Range, compiled, trials, without_privileges, write_source
 from oracles import records, value_of
 from power_loss import lose_power
-from rs_tensor_encoder.database import open_environment
+from rs_tensor_encoder.opening import open_environment
 from tiff_factory import strips
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
-from rs_tensor_encoder import database, decoders, digests
+from rs_tensor_encoder import decoders, digests, opening
 from rs_tensor_encoder.comparing import Job, compare_patches
 from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.errors import EncoderError, TargetError
@@ -150,7 +150,7 @@ def find(target: str) -> Manifest | None:
             f"{target}: is not complete (what there is lies in {target}.partial); encode it to "
             "the end first"
         )
-    database.require(target)
+    opening.require(target)
     return Manifest.load(target)
 
 
@@ -171,8 +171,8 @@ def _check_requests(plan: Plan, manifest: Manifest | None, target: str) -> None:
 
 def check_structure(target: str, manifest: Manifest | None, report: CheckReport) -> bool:
     """Check what comes before the records; return whether these can be looked at."""
-    problems = database.verify(target)
-    report.verified = database.can_verify() and not problems
+    problems = opening.verify(target)
+    report.verified = opening.can_verify() and not problems
     report.differences += [Difference("", f"the database is damaged: {text}") for text in problems]
     if not problems and manifest is not None and not manifest.complete:
         report.differences.append(
@@ -194,7 +194,7 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
             )
 
     with (
-        database.open_reading(target) as env,
+        opening.open_reading(target) as env,
         env.begin() as txn,
         txn.cursor() as cursor,
     ):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import lmdb
 
-from rs_tensor_encoder import database, decoders
+from rs_tensor_encoder import decoders, opening
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.looks import inside
@@ -143,7 +143,7 @@ def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:
 
 
 def _begin(target: str, decoder: tuple[str, int]) -> None:
-    _here.append(_Process(database.open_reading(target), decoders.decoder(*decoder)))
+    _here.append(_Process(opening.open_reading(target), decoders.decoder(*decoder)))
 
 
 def _end() -> None:

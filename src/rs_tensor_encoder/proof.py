@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 
-from rs_tensor_encoder import database
+from rs_tensor_encoder import opening
 from rs_tensor_encoder.checker import CheckReport, Progress, check_structure, find
 from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.digests import Digests, Entry, digest_of
@@ -94,7 +94,7 @@ def _side_by_side(
     entries = iter(known)
     entry = next(entries, None)
     with (
-        database.open_reading(target) as env,
+        opening.open_reading(target) as env,
         env.begin(buffers=True) as txn,
         txn.cursor() as cursor,
     ):

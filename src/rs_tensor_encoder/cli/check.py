@@ -100,7 +100,7 @@ def command(
     With --digests, no sources are needed: every record is compared with the
     length and the digest that were kept of it when it was encoded.
     """
-    from rs_tensor_encoder.database import require_sound
+    from rs_tensor_encoder.opening import require_sound
 
     target = clean_target(target)
     if by_digests:

@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int:
 def _picture(directory: str, target: str, pair: tuple[str, str]) -> str:
     import safetensors.numpy
 
-    from rs_tensor_encoder.database import open_reading
+    from rs_tensor_encoder.opening import open_reading
     from rs_tensor_encoder.preview import save_preview
 
     with open_reading(target) as env, env.begin() as txn:

@@ -80,9 +80,9 @@ def _say(facts: dict[str, Any]) -> None:
 
 
 def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
-    from rs_tensor_encoder.database import DATA, open_reading, require_sound
     from rs_tensor_encoder.errors import TargetError
     from rs_tensor_encoder.manifest import Manifest
+    from rs_tensor_encoder.opening import DATA, open_reading, require_sound
 
     if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
         target += ".partial"

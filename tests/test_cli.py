@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
+import imagecodecs
+import lmdb
+import numpy as np
 import pytest
+import rasterio
+import safetensors
+import tifffile
+import xxhash
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.cli import VERBS
@@ -38,6 +45,13 @@ def test_version_names_the_libraries(run):
     for name in ("rs-tensor-encoder 0.", "libtiff 4.", "libdeflate ", "lmdb ", "safetensors "):
         assert name in outcome.out
     assert "AdobeDeflate" in outcome.out
+    python = f"Python {sys.version.split()[0]} with "
+    packages = outcome.out.partition(python)[2].strip().split(", ")
+    # Those of extras, too, which the tests need.
+    for module in (imagecodecs, lmdb, np, rasterio, safetensors, tifffile):
+        assert f"{module.__name__} {module.__version__}" in packages
+    assert f"xxhash {xxhash.VERSION}" in packages
+    assert any(package.startswith("google-re2 1.") for package in packages)
     bundled = _tiff.versions()["bundled"]
     assert all(f"{name} {number}" in outcome.out for name, number in bundled.items())
     assert ("(bundled, with " if bundled else "(of the system)") in outcome.out
@@ -48,7 +62,8 @@ def test_help_and_version_are_light():
         "import sys\n"
         "from rs_tensor_encoder.cli import main\n"
         "main(sys.argv[1:])\n"
-        "heavy = {'numpy', 'lmdb', 'tifffile', 'safetensors', 'tqdm'} & sys.modules.keys()\n"
+        "heavy = {'imagecodecs', 'lmdb', 'numpy', 'safetensors', 'tifffile', 'tqdm', 'xxhash'}\n"
+        "heavy &= sys.modules.keys()\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     for arguments in (["--help"], ["--version"], ["encode", "--help"], ["check", "--help"]):

@@ -3,9 +3,11 @@
 import contextlib
 import importlib
 import os
+import platform
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -35,8 +37,6 @@ class _Verbs(DefaultGroup):  # type: ignore[misc]
 def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
-
     from rs_tensor_encoder import _tiff
 
     found = _tiff.versions()
@@ -44,9 +44,19 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     others = ", ".join(f"{name} {number}" for name, number in found["bundled"].items())
     origin = f"bundled, with {others}" if others else "of the system"
     click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']} ({origin})")
-    click.echo(f"lmdb {version('lmdb')}, safetensors {version('safetensors')}")
     click.echo("codecs: " + ", ".join(found["codecs"]))
+    click.echo(f"Python {platform.python_version()} with " + ", ".join(_packages()))
     ctx.exit()
+
+
+def _packages() -> Iterator[str]:
+    """Versions of the packages that we need or can use, none of which is imported."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    wanted = requires("rs-tensor-encoder") or ()
+    for name in sorted(re.split(r"[^\w-]", text)[0] for text in wanted):
+        with contextlib.suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
 
 
 @click.group(

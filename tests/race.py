@@ -13,9 +13,10 @@ import tifffile
 
 from harm import write_source
 from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.layout import builtin
-from rs_tensor_encoder.sources import Source, discover
+from rs_tensor_encoder.sources import Source
 from tiff_factory import ramp, strips
 
 

@@ -28,8 +28,9 @@ from rs_tensor_encoder.sources import Plan
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory, made_up):
     """A finished database of the shared sample: copy it before harming it."""
+    from rs_tensor_encoder.discovery import discover
     from rs_tensor_encoder.layout import builtin
-    from rs_tensor_encoder.sources import Source, discover
+    from rs_tensor_encoder.sources import Source
 
     by_name = {layout.name: layout for layout in builtin()}
     plan = discover(

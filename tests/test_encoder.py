@@ -12,11 +12,12 @@ import pytest
 from oracles import rasterio_bands, records, value_of
 from rs_tensor_encoder import encoder, target
 from rs_tensor_encoder.batches import cut, estimate
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.sources import Plan, Source, discover
+from rs_tensor_encoder.sources import Plan, Source
 from tiff_factory import ramp, strips
 
 

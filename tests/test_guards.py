@@ -17,11 +17,12 @@ from rs_tensor_encoder.checker import check
 from rs_tensor_encoder.comparison import compare
 from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.decoders import decoder
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, PatchError, TargetError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.opening import can_verify
-from rs_tensor_encoder.sources import Source, discover
+from rs_tensor_encoder.sources import Source
 from tiff_factory import LONG, SHORT, ramp, strips
 
 # ---- finishing --------------------------------------------------------------

@@ -10,12 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracles import rasterio_bands, records, value_of
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.expressions import Expression
 from rs_tensor_encoder.guess import guess
 from rs_tensor_encoder.layout import builtin, parse
 from rs_tensor_encoder.patterns import generalise
-from rs_tensor_encoder.sources import Source, discover
+from rs_tensor_encoder.sources import Source
 from rs_tensor_encoder.trial import attempt
 from trees import PATCHES, grow
 

@@ -14,11 +14,12 @@ import safetensors.numpy
 from oracles import records
 from rs_tensor_encoder import journal, kept, target
 from rs_tensor_encoder.digests import Digests, digest_of
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.sources import Source, discover
+from rs_tensor_encoder.sources import Source
 from tiff_factory import ramp, strips
 from trees import SIBLINGS
 

@@ -5,9 +5,10 @@ import tracemalloc
 
 import pytest
 
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.sources import Source, discover
+from rs_tensor_encoder.sources import Source
 
 S1 = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{}_48"
 S2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_{}_57"

@@ -86,6 +86,19 @@ class Layout:
             return None
         return "".join(path.format(name="{name}") + "\0" for path in paths).encode()
 
+    def prefix(self, directory: str) -> str:
+        """Return what comes before a patch's name in what `match` takes.
+
+        Parameters
+        ----------
+        directory : str
+            Path of the patch's directory below the root, with a slash in front,
+            or "".
+        """
+        if self.depth == 1 or not directory:
+            return ""
+        return "/".join(directory[1:].split("/")[1 - self.depth :]) + "/"
+
     def match(self, path: str) -> dict[str, str] | None:
         """Return what the templates may use if a path is a patch's, else None.
 

@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass, field
 
+from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.entries import EXTENSIONS
 from rs_tensor_encoder.layout import File, Layout
 from rs_tensor_encoder.looks import Looks, look_into
-from rs_tensor_encoder.sources import Patch, Plan, Source, discover
+from rs_tensor_encoder.sources import Patch, Plan, Source
 from rs_tensor_encoder.survey import kinds, look
 
 # Patches that are looked into for what is wrong with them, from all parts of the plan.

@@ -145,7 +145,7 @@ def _by_sources(
 ) -> "CheckReport":
     from rs_tensor_encoder.checker import check
     from rs_tensor_encoder.cli.progress import Progress
-    from rs_tensor_encoder.sources import discover
+    from rs_tensor_encoder.discovery import discover
 
     plan = discover(sources)
     for note in plan.notes:

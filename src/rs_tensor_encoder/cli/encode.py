@@ -71,8 +71,8 @@ def command(
     """
     from rs_tensor_encoder.batches import estimate
     from rs_tensor_encoder.cli.progress import Progress
+    from rs_tensor_encoder.discovery import discover
     from rs_tensor_encoder.encoder import encode
-    from rs_tensor_encoder.sources import discover
     from rs_tensor_encoder.target import check_target
 
     target = clean_target(target)

@@ -133,7 +133,7 @@ def test_the_first_pixel_is_named(copy):
     harm(target, lambda txn: rewrite(txn, change))
     found = only_difference(plan, target)
     assert (found.band, found.pixel, found.stored) == ("B8A", (7, 11), "65535")
-    assert "2 pixels differ, first at row 7, column 11: 65535 in the database" in str(found)
+    assert "in 2 pixels, first at row 7, column 11: 65535 in the database" in str(found)
 
 
 def test_a_missing_record(copy):

@@ -52,7 +52,7 @@ def test_a_database_of_another_tool(run, tmp_path):
     assert "made by another tool" in outcome.out
     assert "  A            F32  4 x 5        in 2 patches" in outcome.out
     assert "  A            F32  4 x 6        in 1 patch" in outcome.out
-    assert "other: 2 records that are not safetensors values" in outcome.out
+    assert "other: 2 records without a safetensors value" in outcome.out
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 10000])

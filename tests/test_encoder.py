@@ -173,7 +173,7 @@ def test_a_partial_of_other_sources_is_refused(bigearthnet, plan_of, made_up, tm
 def test_a_partial_with_records_of_patches_that_are_gone_is_refused(bigearthnet, tmp_path):
     interrupted(bigearthnet, str(tmp_path / "out"), after=3)
     fewer = Plan(bigearthnet.sources, bigearthnet.patches[1:])
-    with pytest.raises(TargetError, match="1 records that the sources do not have any more"):
+    with pytest.raises(TargetError, match="1 record that the sources do not have any more"):
         encode(fewer, str(tmp_path / "out"))
 
 

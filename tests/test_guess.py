@@ -178,7 +178,7 @@ def test_what_fits_in_nowhere_is_said(tmp_path):
         write(tmp_path / f"p{number}" / "b.tif")
     write(tmp_path / "odd" / "mosaic.tif", 3)
     _, _, remarks = proposed(tmp_path)
-    assert remarks == ["1 TIFF files fit in nowhere: odd/mosaic.tif"]
+    assert remarks == ["no place was found for 1 TIFF file: odd/mosaic.tif"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a TIFF file at all", b"II*\0\x08\0\0\0\0\0"])

@@ -125,7 +125,7 @@ def test_edited_files_are_noticed(plan, begun, change):
     report = encode(plan, str(begun))
     assert (report.kept, report.encoded) == (7, 1)
     assert report.notes[-1] == (
-        "the files of 1 patches were changed since they had been encoded, for example "
+        "the files of 1 patch were changed since they had been encoded, for example "
         f"{plan.locate(plan.patches[0])}: encoded again"
     )
     right(plan, begun)
@@ -176,7 +176,7 @@ def test_records_that_are_not_what_was_written(plan, begun):
         txn.put(keys[5], bytes(txn.get(keys[6])))
     report = encode(plan, str(begun))
     assert (report.kept, report.encoded) == (5, 3)
-    assert "3 records of the last run are not what it had meant to write" in report.notes[-1]
+    assert "the last run had meant to write 3 records otherwise" in report.notes[-1]
     right(plan, begun)
 
 

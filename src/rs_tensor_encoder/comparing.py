@@ -17,6 +17,7 @@ from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.looks import inside
 from rs_tensor_encoder.machine import processors
+from rs_tensor_encoder.plain import counted
 
 # Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
 _CHUNK = 4
@@ -190,6 +191,7 @@ def _read(job: Job, decode: decoders.Decoder) -> Tensors:
         except Exception as error:  # noqa: BLE001  decoders raise what they like
             raise Unreadable(f"{path}: cannot be read for the comparison: {error}") from None
         if len(bands) != len(names):
-            raise Unreadable(f"{path}: the file has {len(bands)} bands, not {len(names)}")
+            there = counted(len(bands), "band")
+            raise Unreadable(f"{path}: the file has {there}, not {len(names)}")
         expected |= zip(names, bands, strict=True)
     return expected

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.values import header_of
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -96,7 +97,7 @@ def _compare_band(
     row, column = (int(i) for i in np.argwhere(unequal)[0])
     here, there = stored[row, column], expected[row, column]
     reason = (
-        f"{int(unequal.sum())} pixels differ, first at row {row}, column {column}: "
-        f"{here!s} in the database, {there!s} in the source"
+        f"other values in {counted(int(unequal.sum()), 'pixel')}, first at row {row}, column "
+        f"{column}: {here!s} in the database, {there!s} in the source"
     )
     return [Difference(patch, reason, band, (row, column), str(here), str(there))]

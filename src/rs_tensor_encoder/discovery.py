@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import LONGEST_KEY, stem
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.recognise import describe, is_of_another
 from rs_tensor_encoder.sources import Patch, Place, Plan, Source
 
@@ -63,12 +64,13 @@ def _walk(plan: Plan, index: int, helpers: Helpers) -> Iterator[Patch]:
                 yield from scan.patches
     if links:
         plan.notes.append(
-            f"{len(links)} symbolic links to directories were not followed, for example {links[0]}"
+            f"symbolic links to directories are not followed ({len(links):,} here, for example "
+            f"{links[0]})"
         )
     if foreign:
         plan.notes.append(
-            f"{len(foreign)} directories have names like patches of {source.layout.title} but "
-            f"hold files of another dataset, for example {foreign[0]}; they were left out"
+            f"the search left out {counted(len(foreign), 'directory')} with names like patches of "
+            f"{source.layout.title} but files of another dataset, for example {foreign[0]}"
         )
 
 
@@ -164,8 +166,8 @@ def _check_keys(plan: Plan) -> None:
         one, other = twice[0]
         raise SourceError(
             f"the key {one.key.decode()} stands for two patches: {plan.locate(one)} and "
-            f"{plan.locate(other)} ({len(twice)} such keys in all); remove one of them or encode "
-            "them into different targets"
+            f"{plan.locate(other)} ({counted(len(twice), 'such key')} in all); remove one of them "
+            "or encode them into different targets"
         )
 
 
@@ -177,4 +179,5 @@ def _nothing(plan: Plan, index: int) -> str:
         f"(given as {source.layout.option}; looked at any depth for {kind} named like "
         f"{source.layout.pattern.pattern})"
     )
-    return ". ".join([text, describe(source.root), *plan.notes])
+    notes = (note[0].upper() + note[1:] for note in plan.notes)
+    return ". ".join([text, describe(source.root), *notes])

@@ -12,6 +12,7 @@ from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.groups import Group, by_directory, by_file
 from rs_tensor_encoder.looks import Looks, look_into
 from rs_tensor_encoder.patterns import generalise, quote
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.recognise import datasets, describe
 from rs_tensor_encoder.schemes import some
 from rs_tensor_encoder.survey import listed, look
@@ -82,13 +83,13 @@ def guess(root: str) -> tuple[str, list[str]]:
     if rest:
         known = {path for group in found.groups for path in group.files}
         left = [path for path in tiffs if path not in known]
-        remarks.append(f"{rest:,} TIFF files fit in nowhere: {listed(left)}")
+        remarks.append(f"no place was found for {counted(rest, 'TIFF file')}: {listed(left)}")
     if not survey.whole:
-        remarks.append(f"not all was looked at, but {len(survey.files):,} files")
+        remarks.append(f"not all was looked at, but {counted(len(survey.files), 'file')}")
     path, key = _path_and_key(found.patches, found.literal, found.base, found.folder)
     lines = [
-        f"# Proposed after a look at {len(tiffs):,} TIFF files. Edit what you know better, above",
-        "# all the names of the bands, and try it:",
+        f"# Proposed after a look at {counted(len(tiffs), 'TIFF file')}. Edit what you know",
+        "# better, above all the names of the bands, and try it:",
         "# rs-tensor-encoder layouts --try THIS-FILE ROOT",
         f"title = {_quoted(os.path.basename(os.path.abspath(root)) or 'dataset')}",
         "",

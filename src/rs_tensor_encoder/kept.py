@@ -14,6 +14,7 @@ from rs_tensor_encoder.digests import digest_of
 from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
 from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.journal import UNKNOWN, Journal
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.values import header_of
 
@@ -101,12 +102,12 @@ def keep(
         writer.remove(sorted([*damaged, *(patch.key for patch in changed)]))
         if changed:
             kept.notes.append(
-                f"the files of {len(changed)} patches were changed since they had been encoded, "
-                f"for example {plan.locate(changed[0])}: encoded again"
+                f"the files of {counted(len(changed), 'patch')} were changed since they had been "
+                f"encoded, for example {plan.locate(changed[0])}: encoded again"
             )
         if damaged:
             kept.notes.append(
-                f"{len(damaged)} records of the last run are not what it had meant to write, for "
+                f"the last run had meant to write {counted(len(damaged), 'record')} otherwise, for "
                 f"example {damaged[0].decode()}: encoded again"
             )
     kept.patches = len(held)
@@ -125,8 +126,8 @@ def _refuse_foreign(plan: Plan, writer: Writer) -> None:
             foreign.append(key)
     if foreign:
         raise TargetError(
-            f"{writer.directory}: has {len(foreign)} records that the sources do not "
-            f"have any more, for example {foreign[0]!r}; use --restart to begin anew"
+            f"{writer.directory}: has {counted(len(foreign), 'record')} that the sources do "
+            f"not have any more, for example {foreign[0]!r}; use --restart to begin anew"
         )
 
 

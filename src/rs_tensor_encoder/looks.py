@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from rs_tensor_encoder.plain import counted
+
 
 @dataclass(frozen=True)
 class Looks:
@@ -20,8 +22,7 @@ class Looks:
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        bands = "1 band" if self.bands == 1 else f"{self.bands} bands"
-        return f"{bands}, {self.dtype}, {self.rows} x {self.columns}"
+        return f"{counted(self.bands, 'band')}, {self.dtype}, {self.rows} x {self.columns}"
 
 
 def inside(path: str, root: str) -> bool:

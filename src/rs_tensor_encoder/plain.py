@@ -1,4 +1,6 @@
-"""Names that strangers have chosen, for people to read."""
+"""What people read: names that strangers have chosen, and numbers with what they count."""
+
+import re
 
 
 def plain(text: str) -> str:
@@ -9,3 +11,11 @@ def plain(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number and what it counts: "1 patch", "2,000 patches", "0 directories"."""
+    if number != 1:
+        noun = re.sub("[^aeiou]y$", lambda end: end[0][0] + "ie", noun)
+        noun += "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}"

@@ -9,6 +9,7 @@ from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.digests import Digests, Entry, digest_of
 from rs_tensor_encoder.errors import TargetError
 from rs_tensor_encoder.manifest import NAME
+from rs_tensor_encoder.plain import counted
 
 
 def known_digests(target: str, against: str | None = None) -> Digests:
@@ -119,7 +120,7 @@ def _difference(value: memoryview | None, entry: Entry | None) -> str | None:
     if entry is None:
         return "a record that the digests do not know"
     if len(value) != entry.length:
-        return f"the value has {len(value)} bytes, not the {entry.length} that it had"
+        return f"the value has {counted(len(value), 'byte')}, not the {entry.length} that it had"
     if digest_of(value) != entry.digest:
         return "the value is not the one that was written: its digest differs"
     return None

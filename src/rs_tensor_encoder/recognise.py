@@ -8,10 +8,11 @@ from collections.abc import Collection, Sequence
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.layout import Layout, builtin, stem
 from rs_tensor_encoder.looks import look_into
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.survey import Survey, listed, look
 
 # What `_tiff` says of a file that is not what the layout says.
-_OTHER_BANDS = re.compile(r": the file has \d+ bands, not \d+$")
+_OTHER_BANDS = re.compile(r": the file has \d+ bands?, not \d+$")
 
 
 def is_of_another(layout: Layout, root: str, path: str) -> bool:
@@ -83,7 +84,7 @@ def describe(root: str) -> str:
     seen = "The tree holds" if survey.whole else "The part of the tree that was looked at holds"
     if not tiffs:
         return f"{seen} no TIFF files, but {listed(survey.files)}"
-    text = f"{seen} {len(tiffs):,} TIFF files: {listed(tiffs)}"
+    text = f"{seen} {counted(len(tiffs), 'TIFF file')}: {listed(tiffs)}"
     known = datasets(survey)
     if known:
         options = " or ".join(f"{layout.title} ({layout.option})" for layout in known)

@@ -7,6 +7,7 @@ from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.entries import EXTENSIONS
 from rs_tensor_encoder.layout import File, Layout
 from rs_tensor_encoder.looks import Looks, look_into
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.sources import Patch, Plan, Source
 from rs_tensor_encoder.survey import kinds, look
 
@@ -122,7 +123,7 @@ def _look_at(base: str, file: File, root: str) -> Found:
     except ValueError as error:
         return Found(below, file.bands, file.on, None, str(error))
     if looks.bands != len(file.bands):
-        reason = f"the file has {looks.bands} bands, not {len(file.bands)}"
+        reason = f"the file has {counted(looks.bands, 'band')}, not {len(file.bands)}"
         return Found(below, file.bands, file.on, looks, reason)
     return Found(below, file.bands, file.on, looks)
 

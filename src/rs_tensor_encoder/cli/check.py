@@ -8,8 +8,8 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
-from rs_tensor_encoder.plain import plain
+from rs_tensor_encoder.cli.options import clean_target, megabytes
+from rs_tensor_encoder.plain import counted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
+from rs_tensor_encoder.cli.options import clean_target, megabytes
+from rs_tensor_encoder.plain import counted
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.batches import Estimate
@@ -139,9 +140,9 @@ def _say(report: "Report", seconds: float) -> None:
         click.echo(f"Interrupted: {done}, all in {partial}; run the same command to go on.")
     else:
         click.echo(
-            f"Not complete: {len(report.failures):,} of {report.patches:,} patches failed (all in "
-            f"{partial}/failures.json), {done}. Mend them and run the same command again, or add "
-            "--skip-failed to finish without them."
+            f"Not complete: {len(report.failures):,} of {counted(report.patches, 'patch')} failed "
+            f"(all in {partial}/failures.json), {done}. Mend them and run the same command again, "
+            "or add --skip-failed to finish without them."
         )
 
 

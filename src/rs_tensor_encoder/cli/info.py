@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rs_tensor_encoder.cli import options
-from rs_tensor_encoder.cli.options import clean_target, counted, megabytes
-from rs_tensor_encoder.plain import plain
+from rs_tensor_encoder.cli.options import clean_target, megabytes
+from rs_tensor_encoder.plain import counted, plain
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.manifest import Manifest
@@ -76,7 +76,7 @@ def _say(facts: dict[str, Any]) -> None:
         line = f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}"
         click.echo(plain(line))
     if facts["other"]:
-        click.echo(f"other: {facts['other']:,} records that are not safetensors values")
+        click.echo(f"other: {counted(facts['other'], 'record')} without a safetensors value")
 
 
 def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:

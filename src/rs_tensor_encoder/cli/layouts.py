@@ -8,9 +8,9 @@ import click
 
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import families, short_title
-from rs_tensor_encoder.cli.options import clean_directory, counted
+from rs_tensor_encoder.cli.options import clean_directory
 from rs_tensor_encoder.layout import Layout, builtin, read, text_of
-from rs_tensor_encoder.plain import plain
+from rs_tensor_encoder.plain import counted, plain
 from rs_tensor_encoder.templates import shorten
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _say_unmatched(trial: "Trial") -> None:
     for example, count in trial.unmatched[:_LISTED]:
         click.echo(f"  {example}" + (f" and {count - 1:,} like it" if count > 1 else ""))
     if len(trial.unmatched) > _LISTED:
-        click.echo(f"  ... and {len(trial.unmatched) - _LISTED:,} other kinds of names")
+        click.echo(f"  ... and {counted(len(trial.unmatched) - _LISTED, 'other kind')} of names")
 
 
 def _trial_as_object(trial: "Trial") -> dict[str, Any]:

@@ -80,10 +80,3 @@ def clean_directory(path: str, option: str) -> str:
 def megabytes(size: float) -> str:
     """Write a size for people: MB below 10 GB, GB from there on."""
     return f"{size / 1e6:,.1f} MB" if size < 1e10 else f"{size / 1e9:,.1f} GB"
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number and what it counts: "1 patch", "2,000 patches"."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun}es" if noun.endswith("ch") else f"{number:,} {noun}s"

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from rs_tensor_encoder.plain import counted
+
 # Seconds between two lines where there is no terminal.
 _INTERVAL = 30.0
 
@@ -83,7 +85,7 @@ class Progress:
         rate = (self._done - self._head_start[0]) / seconds
         left = (self._total - self._done) / rate if rate else 0.0
         return (
-            f"{self._label}: {self._done:,} of {self._total:,} patches "
+            f"{self._label}: {self._done:,} of {counted(self._total, 'patch')} "
             f"({self._done / max(self._total, 1):.1%}), {rate:,.0f} patches/s, "
             f"{self._megabytes_per_second():,.0f} MB/s, {_duration(left)} left"
         )

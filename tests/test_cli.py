@@ -94,7 +94,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
             clock[0] += 4
             progress.update(400, 40_000_000)
     assert capsys.readouterr().err == (
-        "encode: 7,200 of 10,000 patches (72.0%), 100 patches/s, 10 MB/s, 0:28 left\n"
+        "encode: 7,200 of 10,000 patches (72.0%), 100 patches/s, 10.0 MB/s, 0:28 left\n"
     )
     with Progress("encode", 10, quiet=True) as progress:
         clock[0] += 100

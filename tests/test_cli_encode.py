@@ -68,7 +68,7 @@ def test_an_option_may_be_given_more_than_once(run, own_sample, made_up, tmp_pat
 def test_dry_run_writes_nothing(run, roots, tmp_path):
     outcome = run(*roots, tmp_path / "out", "--dry-run")
     assert outcome.code == 0
-    assert "6 patches, about 0.7 MB" in outcome.out
+    assert "6 patches, about 692.1 kB" in outcome.out
     assert "would take about 1.8 MB" in outcome.out
     found = json.loads(run(*roots, tmp_path / "out", "--dry-run", "--json").out)
     assert found["patches"] == 12

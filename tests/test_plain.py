@@ -2,7 +2,7 @@
 
 import pytest
 
-from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder.plain import counted, sized
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,20 @@ from rs_tensor_encoder.plain import counted
 )
 def test_numbers_and_what_they_count(number, noun, text):
     assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (115_392, "115.4 kB"),
+        (1_700_000, "1.7 MB"),
+        (9.9e9, "9,900.0 MB"),
+        (6.6e10, "66.0 GB"),
+    ],
+)
+def test_sizes(size, text):
+    assert sized(size) == text

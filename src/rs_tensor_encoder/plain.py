@@ -19,3 +19,11 @@ def counted(number: int, noun: str) -> str:
         noun = re.sub("[^aeiou]y$", lambda end: end[0][0] + "ie", noun)
         noun += "es" if noun.endswith("ch") else "s"
     return f"{number:,} {noun}"
+
+
+def sized(size: float) -> str:
+    """Write a number of bytes: "12 bytes", "3.4 kB", "5.6 MB"; GB from ten of them on."""
+    if size < 1e3:
+        return counted(round(size), "byte")
+    unit, one = ("kB", 1e3) if size < 1e6 else ("MB", 1e6) if size < 1e10 else ("GB", 1e9)
+    return f"{size / one:,.1f} {unit}"

@@ -120,7 +120,7 @@ def _difference(value: memoryview | None, entry: Entry | None) -> str | None:
     if entry is None:
         return "a record that the digests do not know"
     if len(value) != entry.length:
-        return f"the value has {counted(len(value), 'byte')}, not the {entry.length} that it had"
+        return f"the value has {counted(len(value), 'byte')}, not the {entry.length:,} that it had"
     if digest_of(value) != entry.digest:
         return "the value is not the one that was written: its digest differs"
     return None

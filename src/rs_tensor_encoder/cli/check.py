@@ -8,8 +8,8 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, megabytes
-from rs_tensor_encoder.plain import counted, plain
+from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.plain import counted, plain, sized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ def _say(report: "CheckReport", *, verbose: bool) -> None:
     rest = len(report.differences) - len(shown)
     if rest:
         click.echo(f"... and {rest} more; -v lists them all", err=True)
-    what = megabytes(report.bytes)
+    what = sized(report.bytes)
     if report.tensors:
         what = f"{counted(report.tensors, 'tensor')}, {what}"
     compared = (

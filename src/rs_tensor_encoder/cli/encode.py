@@ -9,8 +9,8 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
-from rs_tensor_encoder.cli.options import clean_target, megabytes
-from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.plain import counted, sized
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.batches import Estimate
@@ -84,7 +84,7 @@ def command(
         return _dry_run(plan, expected, target, as_json=as_json)
     if not quiet:
         click.echo(
-            f"{counted(len(plan.patches), 'patch')}, about {megabytes(expected.size)} in {target}",
+            f"{counted(len(plan.patches), 'patch')}, about {sized(expected.size)} in {target}",
             err=True,
         )
     begun = time.monotonic()
@@ -131,7 +131,7 @@ def _say(report: "Report", seconds: float) -> None:
         checked = "verified" if report.verified else "complete"
         rate = report.encoded / max(seconds, 1e-9)
         click.echo(
-            f"{report.target}: {checked}, {done}{left_out}; {megabytes(report.bytes)} in "
+            f"{report.target}: {checked}, {done}{left_out}; {sized(report.bytes)} in "
             f"{seconds:.1f} s ({rate:,.0f} patches/s)"
         )
         return
@@ -201,11 +201,9 @@ def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) 
         for row in rows:
             click.echo(
                 f"{row['layout']} {row['root']}: {counted(row['patches'], 'patch')}, "
-                f"about {megabytes(row['bytes'])}"
+                f"about {sized(row['bytes'])}"
             )
-        click.echo(
-            f"{target}: would take about {megabytes(expected.size)}; {megabytes(free)} are free"
-        )
+        click.echo(f"{target}: would take about {sized(expected.size)}; {sized(free)} are free")
     for note in plan.notes:
         click.echo(f"Note: {note}", err=True)
     for error in expected.failures[:_LISTED]:

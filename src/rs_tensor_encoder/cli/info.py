@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rs_tensor_encoder.cli import options
-from rs_tensor_encoder.cli.options import clean_target, megabytes
-from rs_tensor_encoder.plain import counted, plain
+from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.plain import counted, plain, sized
 
 if TYPE_CHECKING:
     from rs_tensor_encoder.manifest import Manifest
@@ -55,11 +55,12 @@ def _say(facts: dict[str, Any]) -> None:
 
     click.echo(f"{facts['target']}: {facts['state']}")
     click.echo(
-        f"{counted(facts['patches'], 'patch')}, {megabytes(facts['bytes'])} of values, "
-        f"{megabytes(facts['file_bytes'])} on disk"
+        f"{counted(facts['patches'], 'patch')}, {sized(facts['bytes'])} of values, "
+        f"{sized(facts['file_bytes'])} on disk"
     )
     if facts["keys"]:
-        click.echo(f"keys: {plain(facts['keys'][0])} ... {plain(facts['keys'][-1])}")
+        # Of a single record, both ends are the same.
+        click.echo(f"keys: {plain(' ... '.join(dict.fromkeys(facts['keys'])))}")
     for source in facts["sources"]:
         click.echo(plain(f"source: {name_source(source)}"))
     if facts["version"]:

@@ -75,8 +75,3 @@ def clean_directory(path: str, option: str) -> str:
         raise click.UsageError(f"{option} is empty: name a directory.")
     # Not more than the end: "link/.." must stay what the system takes it for.
     return path.rstrip("/") or "/"
-
-
-def megabytes(size: float) -> str:
-    """Write a size for people: MB below 10 GB, GB from there on."""
-    return f"{size / 1e6:,.1f} MB" if size < 1e10 else f"{size / 1e9:,.1f} GB"

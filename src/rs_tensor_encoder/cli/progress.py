@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder.plain import counted, sized
 
 # Seconds between two lines where there is no terminal.
 _INTERVAL = 30.0
@@ -68,7 +68,7 @@ class Progress:
         self._done += patches
         self._bytes += size
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._megabytes_per_second():.0f} MB/s", refresh=False)
+            self._bar.set_postfix_str(self._bytes_per_second(), refresh=False)
             self._bar.update(patches)
         elif (
             not self._quiet
@@ -87,12 +87,12 @@ class Progress:
         return (
             f"{self._label}: {self._done:,} of {counted(self._total, 'patch')} "
             f"({self._done / max(self._total, 1):.1%}), {rate:,.0f} patches/s, "
-            f"{self._megabytes_per_second():,.0f} MB/s, {_duration(left)} left"
+            f"{self._bytes_per_second()}, {_duration(left)} left"
         )
 
-    def _megabytes_per_second(self) -> float:
+    def _bytes_per_second(self) -> str:
         seconds = max(time.monotonic() - self._begun, 1e-9)
-        return (self._bytes - self._head_start[1]) / seconds / 1e6
+        return f"{sized((self._bytes - self._head_start[1]) / seconds)}/s"
 
 
 def _duration(seconds: float) -> str:

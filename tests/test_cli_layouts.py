@@ -89,7 +89,7 @@ def test_trying_shows_keys_files_bands_and_shapes(run, layouts, tmp_path):
     ]
     assert outcome.err.splitlines() == [
         f"Would fail: {path}/B8A.tif: there is no such file",
-        "1 file of the 1 patch that were looked into would fail",
+        "1 file would fail of the 1 patch looked into",
     ]
 
 
@@ -151,6 +151,7 @@ bands = ["M"]
     outcome = run("layouts", "--try", tmp_path / "my.toml", tree)
     assert outcome.code == 3
     assert "The tree holds no files" in outcome.err
+    assert f"(given as --try {tmp_path / 'my.toml'}; " in outcome.err
     write(tree / "x" / "a_1.tif", 3)
     write(tree / "x" / "b_1.tif", 3)
     (tree / "x" / "a_2.tif").write_text("no TIFF file")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -122,7 +123,8 @@ def _try(file: str, root: str, *, as_json: bool) -> int:
 
     known = [layout for layout in builtin() if layout.name == file]
     layout = known[0] if known and not os.path.exists(file) else read(file)
-    trial = attempt(layout, root)
+    # What the user has typed, for messages.
+    trial = attempt(replace(layout, option=f"--try {file}"), root)
     code = 1 if trial.problems else 0
     if as_json:
         click.echo(json.dumps({**_trial_as_object(trial), "exit_code": code}))
@@ -145,8 +147,8 @@ def _try(file: str, root: str, *, as_json: bool) -> int:
         click.echo(f"Would fail: {plain(problem)}", err=True)
     if trial.problems:
         click.echo(
-            f"{counted(len(trial.problems), 'file')} of the "
-            f"{counted(trial.looked_into, 'patch')} that were looked into would fail",
+            f"{counted(len(trial.problems), 'file')} would fail of the "
+            f"{counted(trial.looked_into, 'patch')} looked into",
             err=True,
         )
     _say_unmatched(trial)

@@ -42,7 +42,7 @@ BELOW = {
     "trial": {"discovery", "entries", "layout", "looks", "plain", "sources", "survey"},
     "recognise": {"errors", "layout", "looks", "plain", "survey"},
     "sources": {"layout"},
-    "discovery": {"errors", "helpers", "layout", "plain", "recognise", "sources"},
+    "discovery": {"errors", "helpers", "layout", "plain", "recognise", "sources", "survey"},
     "values": set(),
     "digests": {"errors"},
     "journal": {"digests", "errors"},

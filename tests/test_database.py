@@ -108,6 +108,9 @@ def test_files_that_are_no_database(tmp_path, content):
 def test_no_database_at_all(tmp_path):
     with pytest.raises(TargetError, match="no database here"):
         open_reading(str(tmp_path))
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(TargetError, match="is a symbolic link that leads nowhere"):
+        open_reading(str(tmp_path / "link"))
 
 
 def test_the_file_in_the_directory_will_do(tmp_path):

@@ -173,8 +173,11 @@ def test_a_layout_of_ones_own(tmp_path):
 
 
 def test_layouts_that_cannot_be_read(tmp_path):
-    with pytest.raises(LayoutError, match="cannot be read: No such file"):
+    with pytest.raises(LayoutError, match=r"nothing\.toml: does not exist$"):
         read(str(tmp_path / "nothing.toml"))
+    (tmp_path / "link.toml").symlink_to("gone.toml")
+    with pytest.raises(LayoutError, match="is a symbolic link that leads nowhere"):
+        read(str(tmp_path / "link.toml"))
     with pytest.raises(LayoutError, match="cannot be read: Is a directory"):
         read(str(tmp_path))
     (tmp_path / "large").write_bytes(bytes(2 << 20))

@@ -8,7 +8,9 @@ import pytest
 from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.layout import parse
+from rs_tensor_encoder.recognise import tail
 from rs_tensor_encoder.sources import Source
+from trees import PATCHES
 
 S1 = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{}_48"
 S2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_{}_57"
@@ -141,6 +143,39 @@ def test_roots_that_are_not_there(plan_of, tmp_path):
     touch(tmp_path / "file")
     with pytest.raises(SourceError, match="is not a directory"):
         plan_of(hyspecnet=tmp_path / "file")
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(SourceError, match=r"is a symbolic link that leads nowhere \(to gone\)"):
+        plan_of(hyspecnet=tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_a_root_too_deep_is_told_a_directory_that_will_do(plan_of, layouts, tmp_path, name):
+    path, key = PATCHES[name]
+    layout = layouts[name]
+    groups = layout.match(tail(layout, path.split("/")))
+    patch = tmp_path / path
+    for file in layout.names(groups):
+        touch((patch.parent if layout.of_files else patch) / f"{file}.tif")
+    option = name.replace("-", "_")
+    roots = [place for place in (patch, *patch.parents) if tmp_path in place.parents]
+    for root in roots[layout.of_files :]:
+        try:
+            plan = plan_of(**{option: root})
+        except SourceError as error:
+            kind = "is a single patch of" if root == patch else "lies too deep in"
+            advice = f"The root {kind} it: name a directory above, such as "
+            plan = plan_of(**{option: str(error).partition(advice)[2]})
+        assert keys(plan) == [key]
+
+
+def test_a_root_too_high_is_told_where_patches_are(plan_of, tmp_path, monkeypatch):
+    touch(tmp_path / "renamed" / "0000649" / "00020.tif")
+    with pytest.raises(SourceError, match=r"The root lies too high above it: name .*/renamed$"):
+        plan_of(spectral_earth=tmp_path)
+    monkeypatch.chdir(tmp_path / "renamed" / "0000649")
+    with pytest.raises(SourceError, match=r"name a directory above, such as \.\.$"):
+        plan_of(spectral_earth=".")
+    assert keys(plan_of(spectral_earth="..")) == ["0000649_00020.tif"]
 
 
 def test_links_to_directories_are_named_not_followed(plan_of, tmp_path):

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.errors import SourceError, no_directory
 from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import LONGEST_KEY, stem
 from rs_tensor_encoder.plain import counted
-from rs_tensor_encoder.recognise import describe, is_of_another
+from rs_tensor_encoder.recognise import describe, is_of_another, misplaced
 from rs_tensor_encoder.sources import Patch, Place, Plan, Source
+from rs_tensor_encoder.survey import look
 
 # Directories read at once: many, because on cold or remote storage each waits.
 _WALKERS = 16
@@ -47,8 +48,9 @@ class _Scan(NamedTuple):
 def _walk(plan: Plan, index: int, helpers: Helpers) -> Iterator[Patch]:
     source = plan.sources[index]
     if not os.path.isdir(source.root):
-        problem = "is not a directory" if os.path.exists(source.root) else "does not exist"
-        raise SourceError(f"{source.root}: {problem} (given as {source.layout.option})")
+        raise SourceError(
+            f"{source.root}: {no_directory(source.root)} (given as {source.layout.option})"
+        )
     links: list[str] = []
     foreign: list[str] = []
     level = [source.root]
@@ -180,4 +182,5 @@ def _nothing(plan: Plan, index: int) -> str:
         f"{source.layout.pattern.pattern})"
     )
     notes = (note[0].upper() + note[1:] for note in plan.notes)
-    return ". ".join([text, describe(source.root), *notes])
+    survey = look(source.root)
+    return ". ".join([text, describe(survey), *misplaced(source.layout, survey), *notes])

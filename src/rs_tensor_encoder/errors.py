@@ -60,3 +60,17 @@ def writing_failed(path: str, error: OSError) -> EncoderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfSpaceError(f"{path}: {reason}; make room and run the same command again")
     return TargetError(f"{path}: cannot be written: {reason}")
+
+
+def missing(path: str) -> str:
+    """Say of a path behind which there is nothing why that is so."""
+    if os.path.islink(path):
+        return f"is a symbolic link that leads nowhere (to {os.readlink(path)})"
+    return "does not exist"
+
+
+def no_directory(path: str) -> str:
+    """Say why a path is not a directory that could be looked into."""
+    if not os.path.exists(path):
+        return missing(path)
+    return "is not a directory: name the one that the files are in"

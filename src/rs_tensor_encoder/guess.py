@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from rs_tensor_encoder.entries import DTYPES, stem
-from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder.errors import SourceError, no_directory
 from rs_tensor_encoder.groups import Group, by_directory, by_file
 from rs_tensor_encoder.looks import Looks, look_into
 from rs_tensor_encoder.patterns import generalise, quote
@@ -65,13 +65,12 @@ def guess(root: str) -> tuple[str, list[str]]:
         If there are no TIFF files.
     """
     if not os.path.isdir(root):
-        problem = "is not a directory" if os.path.exists(root) else "does not exist"
-        raise SourceError(f"{root}: {problem}")
+        raise SourceError(f"{root}: {no_directory(root)}")
     survey = look(root, _BUDGET)
     # Names that are no text could not be written down.
     tiffs = [path for path in survey.files if stem(path) is not None and path.isprintable()]
     if not tiffs:
-        raise SourceError(f"{root}: nothing to guess from. {describe(root)}")
+        raise SourceError(f"{root}: nothing to guess from. {describe(survey)}")
     remarks = [
         f"this looks like {layout.title}, which {layout.option} reads without a layout of your own"
         for layout in datasets(survey)

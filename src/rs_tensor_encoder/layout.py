@@ -52,7 +52,7 @@ from rs_tensor_encoder import templates
 from rs_tensor_encoder.description import Layout
 from rs_tensor_encoder.document import Document
 from rs_tensor_encoder.entries import EXTENSIONS, File, read_files, stem
-from rs_tensor_encoder.errors import LayoutError
+from rs_tensor_encoder.errors import LayoutError, missing
 from rs_tensor_encoder.expressions import Expression
 
 __all__ = [
@@ -114,6 +114,8 @@ def read(path: str) -> Layout:
     try:
         with open(path, "rb") as file:
             text = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise LayoutError(f"layout {path}: {missing(path)}") from None
     except OSError as error:
         raise LayoutError(f"layout {path}: cannot be read: {error.strerror or error}") from None
     if len(text) > _LARGEST:

@@ -5,7 +5,7 @@ from typing import Any
 
 import lmdb
 
-from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.errors import TargetError, missing
 
 DATA = "data.mdb"
 LOCK = "lock.mdb"
@@ -33,6 +33,8 @@ def require(directory: str) -> None:
     TargetError
         If there is no ``data.mdb`` in it.
     """
+    if os.path.islink(directory) and not os.path.exists(directory):
+        raise TargetError(f"{directory}: {missing(directory)}")
     if not os.path.isfile(os.path.join(directory, DATA)):
         raise TargetError(f"{directory}: no database here (a directory with {DATA} is expected)")
 

@@ -75,9 +75,8 @@ def _explained(layout: Layout, parts: Sequence[str], names: Collection[str]) -> 
     return len(wanted) if all(name in names for name in wanted) else 0
 
 
-def describe(root: str) -> str:
+def describe(survey: Survey) -> str:
     """Say what a tree looks like, and which of the known datasets it may be."""
-    survey = look(root)
     tiffs = [path for path in survey.files if stem(path) is not None]
     if not survey.files:
         return "The tree holds no files" if survey.whole else "No files were seen in the tree"
@@ -90,6 +89,41 @@ def describe(root: str) -> str:
         options = " or ".join(f"{layout.title} ({layout.option})" for layout in known)
         text += f". It looks like {options}"
     return text
+
+
+def misplaced(layout: Layout, survey: Survey) -> list[str]:
+    """Say which directory to name if patches are found from there, but not from this root.
+
+    Returns
+    -------
+    list of str
+        A sentence, or nothing.
+    """
+    root = os.path.abspath(survey.root)
+    for directory, files in survey.by_directory():
+        names = stems(files)
+        place = os.path.join(root, directory).rstrip("/").split("/")
+        for path in [[*place, name] for name in names] if layout.of_files else [place]:
+            for count in range(1, layout.depth + 1):
+                better = "/".join(path[:-count]) or "/"
+                if better != root and _is_patch(layout, path[-count:], names):
+                    return [_advice(survey.root, better, "/".join(path) == root)]
+    return []
+
+
+def _is_patch(layout: Layout, parts: Sequence[str], names: Collection[str]) -> bool:
+    if layout.of_files:
+        return layout.match("/".join(parts)) is not None
+    return _explained(layout, parts, names) > 0
+
+
+def _advice(root: str, better: str, is_patch: bool) -> str:
+    shown = better if os.path.isabs(root) else os.path.relpath(better)
+    if is_patch:
+        return f"The root is a single patch of it: name a directory above, such as {shown}"
+    if os.path.abspath(root).startswith(better.rstrip("/") + "/"):
+        return f"The root lies too deep in it: name a directory above, such as {shown}"
+    return f"The root lies too high above it: name {shown}"
 
 
 def datasets(survey: Survey) -> list[Layout]:
@@ -142,5 +176,5 @@ def refuse_other_bands(layout: Layout, root: str, problems: Sequence[str]) -> No
     if problems and all(_OTHER_BANDS.search(problem) for problem in problems):
         raise SourceError(
             f"{root}: no patches of {layout.title} found (given as {layout.option}): there are "
-            f"files with such names, but {problems[0]}. {describe(root)}"
+            f"files with such names, but {problems[0]}. {describe(look(root))}"
         )

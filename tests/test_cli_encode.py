@@ -102,6 +102,39 @@ def test_usage(run, tmp_path, roots):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("verb", [[], ["encode"], ["check"]])
+def test_a_root_without_its_option(run, made_up, tmp_path, verb):
+    outcome = run(*verb, made_up.hyspecnet, tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.err.endswith(
+        f"Got {made_up.hyspecnet} {tmp_path}/out, but only TARGET stands without an option. "
+        f"Did you mean --hyspecnet {made_up.hyspecnet}?\n"
+    )
+    # Such as a shell makes of a star.
+    outcome = run(*verb, "--hyspecnet", *(tmp_path / name for name in "abcdefg"))
+    assert outcome.code == 2
+    assert f"Got {tmp_path}/b {tmp_path}/c {tmp_path}/d and 3 more, but only" in outcome.err
+    assert outcome.err.endswith(" rs-tensor-encoder layouts lists all datasets.\n")
+
+
+@pytest.mark.parametrize(("word", "verb"), [("chekc", "check"), ("layout", "layouts")])
+def test_a_verb_that_is_none(run, roots, word, verb):
+    for arguments in ([word], [word, *roots, "out"]):
+        outcome = run(*arguments)
+        assert outcome.code == 2
+        assert outcome.err.endswith(f"There is no verb {word}. Did you mean {verb}?\n")
+
+
+@pytest.mark.parametrize("name", ["eurosat", "EuroSAT-MS", "layouts/eurosat-ms.toml"])
+def test_a_layout_of_our_own_given_as_the_users(run, tmp_path, name):
+    outcome = run("--layout", name, tmp_path, tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.err.endswith("there is no such file. Did you mean --eurosat-ms ROOT?\n")
+    outcome = run("--layout", "mine.toml", tmp_path, tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.err == "Error: layout mine.toml: does not exist\n"
+
+
 def test_a_root_that_does_not_exist(run, tmp_path):
     line = one_line(run("--hyspecnet", tmp_path / "nowhere", tmp_path / "out"), 3)
     assert f"{tmp_path}/nowhere: does not exist (given as --hyspecnet)" in line

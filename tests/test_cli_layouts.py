@@ -46,6 +46,22 @@ def test_one_to_start_from(run, name, layouts):
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("hyspec", "hyspecnet"),
+        ("HySpecNet-11k", "hyspecnet"),
+        ("euro-sat", "eurosat-ms"),
+        ("sen12ms", "sen12ms-lc or sen12ms-s1 or sen12ms-s2"),
+    ],
+)
+def test_names_that_are_nearly_right(run, tmp_path, name, meant):
+    for arguments in ([name], ["--try", name, tmp_path]):
+        outcome = run("layouts", *arguments)
+        assert outcome.code == 2
+        assert outcome.err.endswith(f"There is no layout called {name}. Did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["nothing-like-it"],

@@ -44,6 +44,7 @@ import hashlib
 import os
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files as resources
 from importlib.resources.abc import Traversable
@@ -56,7 +57,8 @@ from rs_tensor_encoder.errors import LayoutError, missing
 from rs_tensor_encoder.expressions import Expression
 
 __all__ = [
-    "EXTENSIONS", "LONGEST_KEY", "File", "Layout", "builtin", "parse", "read", "stem", "text_of",
+    "EXTENSIONS", "LONGEST_KEY", "File", "Layout", "builtin", "parse", "read", "similar", "stem",
+    "text_of",
 ]  # fmt: skip
 
 #: Longest key that LMDB takes, in bytes (MDB_MAXKEYSIZE of LMDB 0.9).
@@ -91,6 +93,14 @@ def builtin() -> tuple[Layout, ...]:
         for name in names
         if name.endswith(".toml")
     )
+
+
+def similar(name: str) -> list[Layout]:
+    """Layouts that come with the package and are called much like this, the likeliest first."""
+    known = {layout.name: layout for layout in builtin()}
+    name = os.path.splitext(os.path.basename(name))[0].lower()
+    begin = [layout for layout in builtin() if name and layout.name.startswith(name)]
+    return begin or [known[one] for one in get_close_matches(name, known)]
 
 
 def text_of(name: str) -> str:

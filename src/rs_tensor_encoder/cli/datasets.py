@@ -1,22 +1,46 @@
 """The options that name sources: one per dataset, and those for a user's own."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, TypeVar
 
 import click
 
+from rs_tensor_encoder.cli import VERBS
 from rs_tensor_encoder.cli.options import clean_directory
-from rs_tensor_encoder.layout import Layout, builtin, read
+from rs_tensor_encoder.layout import Layout, builtin, read, similar
+from rs_tensor_encoder.plain import plain
+from rs_tensor_encoder.recognise import datasets
 from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.survey import look
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+# What to do where no source is named, or not as such.
+_HOW = "for example --hyspecnet DIR; rs-tensor-encoder layouts lists all datasets."
+
+# Words that are too many and shown before the rest is only counted.
+_SHOWN = 3
+
+
 class DatasetCommand(click.Command):
-    """A verb whose help lists the options of datasets apart from the others, by family."""
+    """A verb that takes datasets, whose help lists their options by family."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take one word without an option, TARGET; of others say what they should have been."""
+        ctx.allow_extra_args = True
+        alone = len(args) == 1
+        rest = super().parse_args(ctx, args)
+        if (alone or rest) and not ctx.resilient_parsing:
+            wrong = _no_verb(ctx.params["target"])
+            if wrong or rest:
+                raise click.UsageError(wrong or _too_many([ctx.params["target"], *rest]), ctx)
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the general options first, then a list of families of datasets."""
@@ -100,19 +124,43 @@ def take_sources(values: dict[str, Any]) -> list[Source]:
         for root in values[_parameter(layout)]
     ]
     given += [
-        (read(path), clean_directory(root, f"--layout {path}")) for path, root in values["own"]
+        (_own(path), clean_directory(root, f"--layout {path}")) for path, root in values["own"]
     ]
     known = Counter((layout.digest, os.path.realpath(root)) for layout, root in given)
     for (_, root), count in known.items():
         if count > 1:
             raise click.UsageError(f"The same directory is given twice for one option: {root}")
     if not given:
-        raise click.UsageError(
-            "Name at least one source, for example --hyspecnet DIR; rs-tensor-encoder layouts "
-            "lists all datasets."
-        )
+        raise click.UsageError(f"Name at least one source, {_HOW}")
     _check_requests(values["with_"], [layout for layout, _ in given])
     return [Source(layout.asking(values["with_"]), root) for layout, root in given]
+
+
+def _own(path: str) -> Layout:
+    """Read a user's own layout; the name of one that we have is a mistake that can be helped."""
+    ours = [] if os.path.lexists(path) else similar(path)
+    if ours:
+        options = " or ".join(f"{layout.option} ROOT" for layout in ours)
+        raise click.UsageError(f"--layout {path}: there is no such file. Did you mean {options}?")
+    return read(path)
+
+
+def _too_many(words: Sequence[str]) -> str:
+    """What to say where there are words besides TARGET that belong to no option."""
+    shown = plain(shlex.join(words[:_SHOWN]))
+    more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
+    text = f"Got {shown}{more}, but only TARGET stands without an option."
+    for layout in datasets(look(words[0])):
+        return f"{text} Did you mean {plain(shlex.join([layout.option, words[0]]))}?"
+    return f"{text} A source is named by its option, {_HOW}"
+
+
+def _no_verb(word: str) -> str | None:
+    """What to say of a target that is rather meant for a verb."""
+    like = get_close_matches(word, VERBS, 1, 0.75)
+    if not like or word in VERBS:
+        return None
+    return f"There is no verb {word}. Did you mean {like[0]}?"
 
 
 def _check_requests(requests: Sequence[str], layouts: Sequence[Layout]) -> None:

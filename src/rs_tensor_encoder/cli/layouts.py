@@ -10,7 +10,7 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import families, short_title
 from rs_tensor_encoder.cli.options import clean_directory
-from rs_tensor_encoder.layout import Layout, builtin, read, text_of
+from rs_tensor_encoder.layout import Layout, builtin, read, similar, text_of
 from rs_tensor_encoder.plain import counted, plain
 from rs_tensor_encoder.templates import shorten
 
@@ -79,6 +79,9 @@ def _find(name: str) -> Layout:
     for layout in builtin():
         if layout.name == name:
             return layout
+    if like := similar(name):
+        others = " or ".join(layout.name for layout in like)
+        raise click.UsageError(f"There is no layout called {name}. Did you mean {others}?")
     raise click.UsageError(
         f"There is no layout called {name}. There are: "
         f"{', '.join(layout.name for layout in builtin())}."
@@ -121,8 +124,7 @@ def tensors(layout: Layout) -> list[tuple[list[str], str, str]]:
 def _try(file: str, root: str, *, as_json: bool) -> int:
     from rs_tensor_encoder.trial import attempt
 
-    known = [layout for layout in builtin() if layout.name == file]
-    layout = known[0] if known and not os.path.exists(file) else read(file)
+    layout = _find(file) if similar(file) and not os.path.lexists(file) else read(file)
     # What the user has typed, for messages.
     trial = attempt(replace(layout, option=f"--try {file}"), root)
     code = 1 if trial.problems else 0

@@ -41,7 +41,7 @@ BELOW = {
     },
     "trial": {"discovery", "entries", "layout", "looks", "plain", "sources", "survey"},
     "recognise": {"errors", "layout", "looks", "plain", "survey"},
-    "sources": {"layout"},
+    "sources": {"helpers", "layout"},
     "discovery": {"errors", "helpers", "layout", "plain", "recognise", "sources", "survey"},
     "values": set(),
     "digests": {"errors"},

@@ -1,6 +1,8 @@
 """Discovery: what is found, what is left aside, and what is refused."""
 
+import itertools
 import os
+import threading
 import tracemalloc
 
 import pytest
@@ -10,7 +12,7 @@ from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.recognise import tail
 from rs_tensor_encoder.sources import Source
-from trees import PATCHES
+from trees import PATCHES, SIBLINGS
 
 S1 = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{}_48"
 S2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_{}_57"
@@ -231,3 +233,28 @@ def test_a_patch_takes_little_memory(plan_of, tmp_path, made_up, option, place, 
     assert size / count < 250
     patch = plan.patches[7]
     assert plan.locate(patch) == str(tmp_path / place.format(1) / name.format("000007"))
+
+
+def test_optional_files_are_looked_for_many_at_once(tmp_path, monkeypatch):
+    layout = parse("own", SIBLINGS.replace("[a-z]", "[a-z]+").encode()).asking(["mask", "label"])
+    for number in range(200):
+        name = "".join("abcdefghij"[int(digit)] for digit in f"{number:03}")
+        touch(tmp_path / "images" / f"{name}.tif")
+        if number % 3:
+            touch(tmp_path / "masks" / f"{name}.TIF")
+    plan = discover([Source(layout, str(tmp_path))])
+    expected = [plan.files(patch) for patch in plan.patches]
+    assert {files.format for files in expected} == {0, 1}
+    # Each of the first looks waits until others are made, too.
+    together = threading.Barrier(8, timeout=20)
+    looks = itertools.count()
+    lstat = os.lstat
+
+    def slow(path):
+        if next(looks) < 8:
+            together.wait()
+        return lstat(path)
+
+    monkeypatch.setattr("rs_tensor_encoder.sources.os.lstat", slow)
+    assert list(plan.files_of(plan.patches)) == expected
+    assert next(looks) > 200

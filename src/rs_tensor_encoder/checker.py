@@ -3,10 +3,9 @@
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from typing import Any
 
 from rs_tensor_encoder import decoders, digests, opening
@@ -108,10 +107,7 @@ def check(
         present = [present[i] for i in chosen]
     absent = [patch for patch in plan.patches if patch.key in left_out] if left_out else []
     report.left_out = len(absent)
-    jobs = chain(
-        (_job(plan, patch, present=True) for patch in present),
-        (_job(plan, patch, present=False) for patch in absent),
-    )
+    jobs = _jobs(plan, present, absent)
     try:
         workers = workers or processors()
         for count, results in compare_patches(jobs, target, (decoder, limit), workers):
@@ -214,8 +210,10 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
     return present
 
 
-def _job(plan: Plan, patch: Patch, *, present: bool) -> Job:
-    files = plan.files(patch)
-    bands = [file.bands for file in plan.formats[files.format]]
-    root = plan.sources[patch.place.source].root
-    return Job(patch.key, root, list(zip(files.paths, bands, strict=True)), present)
+def _jobs(plan: Plan, present: list[Patch], absent: list[Patch]) -> Iterator[Job]:
+    patches = [*present, *absent]
+    for index, (patch, files) in enumerate(zip(patches, plan.files_of(patches), strict=True)):
+        bands = [file.bands for file in plan.formats[files.format]]
+        root = plan.sources[patch.place.source].root
+        paths = list(zip(files.paths, bands, strict=True))
+        yield Job(patch.key, root, paths, present=index < len(present))

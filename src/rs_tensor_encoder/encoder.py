@@ -3,9 +3,10 @@
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import lmdb
@@ -27,7 +28,7 @@ from rs_tensor_encoder.errors import EncoderError, PatchError
 from rs_tensor_encoder.journal import Journal, block
 from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
-from rs_tensor_encoder.sources import Patch, Plan
+from rs_tensor_encoder.sources import Files, Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 from rs_tensor_encoder.threads import Threads
 
@@ -211,7 +212,10 @@ class _Pipeline:
         batch = next(batches, None)
         under_way: deque[tuple[Batch, _tiff.Task]] = deque()
         begun = 0
-        with Threads(lambda: new_encoder(self.plan, self.limit), larger) as threads:
+        with (
+            closing(self.plan.files_of(patches)) as files,
+            Threads(lambda: new_encoder(self.plan, self.limit), larger) as threads,
+        ):
             while not stop.is_set() and (batch is not None or under_way):
                 while batch is not None and self.crew.has_room(
                     begun,
@@ -219,7 +223,7 @@ class _Pipeline:
                     batch,
                     first_ended=bool(under_way) and under_way[0][1].ended,
                 ):
-                    under_way.append((batch, self._task(batch)))
+                    under_way.append((batch, self._task(batch, files)))
                     threads.put(under_way[-1][1], self.crew.size)
                     begun += 1
                     batch = next(batches, None)
@@ -242,9 +246,9 @@ class _Pipeline:
         self.report.notes += kept.notes
         return kept.missing
 
-    def _task(self, batch: Batch) -> _tiff.Task:
+    def _task(self, batch: Batch, files: Iterator[Files]) -> _tiff.Task:
         buffer = self._buffers.pop() if self._buffers else new_buffer()
-        return _tiff.Task([self.plan.files(patch) for patch in batch.patches], buffer)
+        return _tiff.Task(list(islice(files, len(batch.patches))), buffer)
 
     def _hear(self, threads: Threads, *, wait: bool) -> int:
         """Count the tasks that have ended since the last call; wait for one if there is none."""

@@ -1,13 +1,19 @@
 """Where patches are: the sources, and the plan of all that was found in them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import NamedTuple
 
+from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import EXTENSIONS, File, Layout
+
+# Threads that look for optional files, and patches that each looks at in one go: few, so
+# that the files of one batch are looked for by many.
+_LOOKERS = 16
+_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,21 @@ class Plan:
         variant = _variant(layout, os.fsdecode(directory), groups)
         names = "".join(f"{name}\0" for name in layout.names(groups, variant))
         return Files(first + variant, directory or b"/", os.fsencode(names))
+
+    def files_of(self, patches: Iterable[Patch]) -> Generator[Files]:
+        """Tell where the files of many patches are, in order.
+
+        Which of its optional files a patch has takes looks, and each may wait for a
+        file system far away: they are made ahead, many at once.
+        """
+        if not any(source.layout.optional for source in self.sources):
+            yield from map(self.files, patches)
+            return
+        rest = iter(patches)
+        chunks = iter(lambda: list(islice(rest, _CHUNK)), [])
+        with Helpers(_LOOKERS) as helpers:
+            for found in helpers.map(lambda chunk: [*map(self.files, chunk)], chunks):
+                yield from found
 
     def locate(self, patch: Patch) -> str:
         """Path of a patch's directory or file, for messages."""

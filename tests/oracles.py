@@ -60,3 +60,15 @@ def signed(manifest):
     data = {name: value for name, value in manifest.items() if name != "checksum"}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return json.dumps(data | {"checksum": hashlib.sha256(text.encode("ascii")).hexdigest()})
+
+
+def problems(path):
+    """What lmdb's own verifier finds wrong with a database's file; None where there is none."""
+    try:
+        from lmdb.verify import VerifyError, verify
+    except ImportError:
+        return None
+    try:
+        return verify(str(path), subdir=False)
+    except VerifyError as error:
+        return [str(error)]

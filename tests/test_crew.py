@@ -35,7 +35,7 @@ def test_it_grows_while_all_wait(clock, blocked):
     for _ in range(8):
         pass_time(subject, clock, busy=0.1, blocked=blocked)
         sizes.append(subject.size)
-    assert sizes == [6, 12, 24, 48, 64, 64, 64, 64]
+    assert sizes == [4, 8, 16, 32, 64, 64, 64, 64]
 
 
 def test_it_stays_small_while_processors_or_the_writer_are_busy(clock):
@@ -43,14 +43,14 @@ def test_it_stays_small_while_processors_or_the_writer_are_busy(clock):
     for _ in range(5):
         pass_time(subject, clock, busy=0.95)
         pass_time(subject, clock, busy=0.5, waiting=0.05)
-    assert subject.size == 3
+    assert subject.size == 2
 
 
 def test_it_stays_small_while_it_is_not_files_that_it_waits_for(clock):
     subject = Crew(None)
     for _ in range(5):
         pass_time(subject, clock, busy=0.1, blocked=0.2)
-    assert subject.size == 3
+    assert subject.size == 2
 
 
 def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
@@ -59,7 +59,7 @@ def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
         pass_time(subject, clock, busy=0.1)
     for _ in range(20):
         pass_time(subject, clock, busy=0.1, blocked=0.0)
-    assert subject.size == 3
+    assert subject.size == 2
 
 
 def test_a_number_of_workers_is_kept(clock):
@@ -87,5 +87,5 @@ def test_memory_bounds_what_is_under_way(clock):
     assert subject.has_room(60, 30, MEGABYTE, first_ended=False)
     assert not subject.has_room(60, 36, MEGABYTE, first_ended=False)
     large = Batch([], 20 << 20)
-    assert subject.has_room(2, 5, large, first_ended=False)
-    assert not subject.has_room(3, 5, large, first_ended=False)
+    assert subject.has_room(2, 3, large, first_ended=False)
+    assert not subject.has_room(3, 3, large, first_ended=False)

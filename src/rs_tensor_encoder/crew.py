@@ -1,10 +1,10 @@
 """How many threads are at work: few where files are warm, many where each is waited for.
 
-Warm files want about one thread per processor, and one more because they take
-turns with the writer: more only wait for each other. Cold files and file
-systems far away want dozens: each thread waits for one read after the other. So
-the crew begins small and grows while the system makes its threads wait, the
-writer waits for them, and the processors idle; it shrinks when they do not.
+Warm files want one thread per processor beside the writer: more would only take its
+processor. Cold files and file systems far away want dozens: each thread waits for
+one read after the other. So the crew begins small and grows while the
+system makes its threads wait, the writer waits for them, and the processors idle;
+it shrinks when they do not.
 """
 
 import time
@@ -43,10 +43,9 @@ class Crew:
 
     def __init__(self, workers: int | None) -> None:
         self._processors = processors()
-        self._least = self._processors + 1
         self._fixed = workers is not None
-        self.most = workers or max(_MOST, self._least)
-        self.size = workers or self._least
+        self.most = workers or max(_MOST, self._processors)
+        self.size = workers or self._processors
         self._waited = 0.0
         self._patches = self._blocked = 0
         self._looked = time.perf_counter()
@@ -75,7 +74,7 @@ class Crew:
             return False
         # Batches done early wait for a slow one: let the others go on, as far as
         # memory allows.
-        return begun + ended < max(2 * self._least + 2, int(_BUDGET / batch.size))
+        return begun + ended < max(2 * self._processors + 2, int(_BUDGET / batch.size))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -108,7 +107,7 @@ class Crew:
         if cold and self._waited > 0.3 * seconds and busy < 0.5:
             self.size = min(2 * self.size, self.most)
         elif not cold or busy > 0.65 or self._waited < 0.1 * seconds:
-            self.size = max(self.size * 3 // 4, self._least)
+            self.size = max(self.size * 3 // 4, self._processors)
         self._waited = 0.0
         self._patches = self._blocked = 0
         self._looked, self._spent = now, spent

@@ -1,7 +1,10 @@
 """The threads that encode: as many as wanted, at one line of tasks."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,7 +62,7 @@ class Threads:
         if self._size >= min(size, self._most):
             return
         try:
-            self._alive.start(self._new_encoder().serve, self._line)
+            self._alive.start(partial(_serve, self._new_encoder()), self._line)
             self._size += 1
         except (MemoryError, RuntimeError):
             self._most = self._size
@@ -88,3 +91,12 @@ class Threads:
             found.append(task)
             task = self._line.wait(0.0)
         return found
+
+
+def _serve(encoder: _tiff.Encoder, line: _tiff.Line) -> None:
+    if hasattr(os, "SCHED_BATCH"):
+        # A thread that wakes up for a task would push the one that handed it out, and that
+        # writes, off its processor (measured: 22 us for each patch of Sentinel-2).
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    encoder.serve(line)

@@ -115,10 +115,11 @@ clean:  ## remove everything that was made
 
 # pip cannot install these: asked for only where they are missing.
 $(VENV)/bin/python:
-	@printf '#include <tiffio.h>\n#include <libdeflate.h>\n' | $(CC) -E - > /dev/null 2>&1 || { \
+	@printf '#include <tiffio.h>\n#include <libdeflate.h>\n#include <xxhash.h>\n' | $(CC) -E - > /dev/null 2>&1 || { \
 	  command -v apt-get > /dev/null || \
-	    { echo "Install the headers of libtiff (4.5 or newer) and libdeflate first."; exit 1; }; \
-	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq libtiff-dev libdeflate-dev; }
+	    { echo "Install the headers of libtiff (4.5 or newer), libdeflate and xxHash first."; exit 1; }; \
+	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq libtiff-dev libdeflate-dev \
+	    libxxhash-dev; }
 	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || \
 	  $(ROOT) apt-get install -y -qq python3-venv
 	@test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \

@@ -38,7 +38,7 @@
           build-system = [ ps.scikit-build-core ps.cython (cythonCmake pkgs ps) ];
           nativeBuildInputs = [ pkgs.cmake pkgs.ninja ];
           dontUseCmakeConfigure = true;
-          buildInputs = [ pkgs.libtiff pkgs.libdeflate ];
+          buildInputs = [ pkgs.libtiff pkgs.libdeflate pkgs.xxHash ];
           dependencies = [
             ps.click
             ps.click-default-group

@@ -24,6 +24,7 @@ from posix.unistd cimport close
 
 from bundled cimport BUNDLED
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
+from digest cimport XXH128_canonical_t, digest
 from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file, stamp
 from image cimport DType, Image, read_image
 from libdeflate cimport LIBDEFLATE_VERSION_STRING
@@ -121,6 +122,7 @@ cdef struct Job:
     uint64_t stop
     uint64_t length      # of the value's header
     uint64_t mark        # of the sizes of the files, and of the times of their change
+    XXH128_canonical_t digest    # of the value
     const char *end      # of the names
     const Plan *plan     # of the value, while it is encoded
 
@@ -353,7 +355,7 @@ cdef class Task:
 
         Returns
         -------
-        list of (start, stop, header, mark) or PatchError
+        list of (start, stop, header, mark, digest) or PatchError
             As of `Encoder.encode`.
         """
         cdef Py_ssize_t i
@@ -364,7 +366,7 @@ cdef class Task:
             results.append(failure if failure is not None else (
                 job.start, job.stop,
                 PyBytes_FromStringAndSize(<char *>self.batch.out + job.start, job.length),
-                job.mark))
+                job.mark, PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
             job += 1
         return results
 
@@ -558,10 +560,11 @@ cdef class Encoder:
 
         Returns
         -------
-        results : list of (start, stop, header, mark) or PatchError
+        results : list of (start, stop, header, mark, digest) or PatchError
             One entry per patch, in order, up to the first that does not fit:
-            the slice of ``out`` that is its value, the value's header (bytes)
-            and what `marks` says of the files that were read, or why it failed.
+            the slice of ``out`` that is its value, the value's header (bytes),
+            what `marks` says of the files that were read, and the value's XXH3
+            digest (16 bytes), or why it failed.
         needed : int
             0 if all patches fitted; else the size in bytes that ``out`` must
             have for the first that did not.
@@ -908,8 +911,8 @@ cdef class Encoder:
         self.set_name(name, self.ending[f])
         return -1
 
-    cdef int fill_value(self, const Job *job, uint8_t *value, Problem *problem) noexcept nogil:
-        # The header, then every band, each in its place.
+    cdef int fill_value(self, Job *job, uint8_t *value, Problem *problem) noexcept nogil:
+        # The header, then every band, each in its place, and the digest of it all.
         cdef const uint64_t *offsets = job.plan.offsets
         cdef int f
         memcpy(value, job.plan.header, job.plan.length)
@@ -919,4 +922,5 @@ cdef class Encoder:
             ):
                 return self.blame(job, f)
             offsets += self.images[f].samples
+        digest(&job.digest, value, job.plan.size)
         return 0

@@ -6,6 +6,7 @@ cdef extern from *:
     #ifdef RS_TENSOR_BUNDLED_LIBTIFF
     #include <Lerc_c_api.h>
     #include <lzma.h>
+    #include <xxhash.h>
     #include <zlib.h>
     #include <zstd.h>
     #define RS_TENSOR_TEXT_(x) #x
@@ -13,7 +14,9 @@ cdef extern from *:
     static const char BUNDLED[] =
         "zlib " ZLIB_VERSION ",zstd " ZSTD_VERSION_STRING ",xz " LZMA_VERSION_STRING
         ",lerc " RS_TENSOR_TEXT(LERC_VERSION_MAJOR) "." RS_TENSOR_TEXT(LERC_VERSION_MINOR)
-        "." RS_TENSOR_TEXT(LERC_VERSION_PATCH);
+        "." RS_TENSOR_TEXT(LERC_VERSION_PATCH)
+        ",xxhash " RS_TENSOR_TEXT(XXH_VERSION_MAJOR) "." RS_TENSOR_TEXT(XXH_VERSION_MINOR)
+        "." RS_TENSOR_TEXT(XXH_VERSION_RELEASE);
     #else
     static const char BUNDLED[] = "";
     #endif

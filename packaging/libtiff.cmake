@@ -42,9 +42,8 @@ if(NOT MSVC)
   list(APPEND common "-DCMAKE_ASM_COMPILER=${c}")
 endif()
 
-# bundle(NAME LIBRARY [IN subdirectory] [PART component] [AFTER names] [WITH settings])
-function(bundle name library)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "IN;PART" "AFTER;WITH")
+# unpack(NAME VARIABLE): where the source is, whose licence is installed
+function(unpack name variable)
   string(JSON licence GET "${pins}" ${name} licence_file)
   if(RS_TENSOR_SOURCES)
     set(source "${RS_TENSOR_SOURCES}/${name}")
@@ -64,6 +63,17 @@ function(bundle name library)
   if(NOT EXISTS "${source}/${licence}")
     message(FATAL_ERROR "${source} does not hold the source of ${name}")
   endif()
+  if(SKBUILD_METADATA_DIR)
+    install(FILES "${source}/${licence}" DESTINATION "${SKBUILD_METADATA_DIR}/licenses/${name}"
+      COMPONENT python)
+  endif()
+  set(${variable} "${source}" PARENT_SCOPE)
+endfunction()
+
+# bundle(NAME LIBRARY [IN subdirectory] [PART component] [AFTER names] [WITH settings])
+function(bundle name library)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "IN;PART" "AFTER;WITH")
+  unpack(${name} source)
   set(install "${CMAKE_COMMAND}" --install <BINARY_DIR> --config Release)
   if(arg_PART)
     list(APPEND install --component ${arg_PART})
@@ -82,10 +92,6 @@ function(bundle name library)
   add_dependencies(bundled ${name})
   add_library(bundled_${name} STATIC IMPORTED)
   set_target_properties(bundled_${name} PROPERTIES IMPORTED_LOCATION "${file}")
-  if(SKBUILD_METADATA_DIR)
-    install(FILES "${source}/${licence}" DESTINATION "${SKBUILD_METADATA_DIR}/licenses/${name}"
-      COMPONENT python)
-  endif()
 endfunction()
 
 bundle(zlib z PART Development
@@ -105,6 +111,10 @@ bundle(libtiff tiff
        # Not for samples of whole bytes, or converted colours: see image.pxd.
        -Dccitt=OFF -Dthunder=OFF -Dnext=OFF -Dlogluv=OFF -Dmdi=OFF -Dpixarlog=OFF
        -Djbig=OFF -Djpeg=OFF -Dold-jpeg=OFF -Dwebp=OFF)
+
+# No more than its header is needed.
+unpack(xxhash xxhash)
+target_include_directories(bundled INTERFACE "${xxhash}")
 
 # In the order of linking: what is used stands behind what uses it.
 foreach(name libtiff lerc zstd xz zlib libdeflate)

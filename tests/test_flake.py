@@ -22,7 +22,7 @@ let
     genAttrs = list: f: builtins.listToAttrs (map (name: { inherit name; value = f name; }) list);
     licenses.mit = "MIT";
   };
-  pkgs = system: named "" "cmake ninja libtiff libdeflate gnumake ruff mypy" // {
+  pkgs = system: named "" "cmake ninja libtiff libdeflate xxHash gnumake ruff mypy" // {
     inherit lib system;
     fetchPypi = { pname, version, hash }: "${pname}-${version} ${hash}";
     mkShell = arguments: arguments;
@@ -95,7 +95,7 @@ def test_the_package_has_our_version_and_our_dependencies(flake):
     # A string, or the store path of one that the flake builds.
     named = {name.rpartition("/")[2].removeprefix("python-") for name in package["build-system"]}
     assert named == wanted
-    assert {"libtiff", "libdeflate"} <= set(package["buildInputs"])
+    assert {"libtiff", "libdeflate", "xxHash"} <= set(package["buildInputs"])
 
 
 def test_the_overlay_adds_the_package(flake):

@@ -6,14 +6,14 @@ from itertools import pairwise
 import pytest
 
 from rs_tensor_encoder import digests
-from rs_tensor_encoder.errors import OutOfSpaceError, PatchError
-from rs_tensor_encoder.journal import NAME, UNKNOWN, Entry, Journal, block
+from rs_tensor_encoder.errors import OutOfSpaceError
+from rs_tensor_encoder.journal import NAME, UNKNOWN, Entry, Journal, packed
 
 
 def entries_of(text, mark):
     """Entries of one commit: a key per letter."""
-    keys = [letter.encode() for letter in text]
-    return block(keys, [(0, 4, b"", mark)] * len(keys), b"abcdefgh")
+    digest = digests.digest_of(b"abcd")
+    return b"".join(packed(letter.encode(), 4, digest, mark) for letter in text)
 
 
 def found(directory):
@@ -33,13 +33,13 @@ def test_entries_come_sorted_and_the_newest_counts(tmp_path):
 
 
 def test_an_entry_says_what_the_value_is(tmp_path):
-    results = [(2, 6, b"header", 9), PatchError("x", "bad"), (6, 8, b"header", 8)]
+    entries = [
+        Entry(b"a", 4, digests.digest_of(b"cdef"), 9),
+        Entry(b"c", 2, digests.digest_of(b"gh"), 8),
+    ]
     with Journal(str(tmp_path)) as journal:
-        journal.append(block([b"a", b"b", b"c"], results, b"abcdefgh"))
-        assert list(journal.entries()) == [
-            Entry(b"a", 4, digests.digest_of(b"cdef"), 9),
-            Entry(b"c", 2, digests.digest_of(b"gh"), 8),
-        ]
+        journal.append(b"".join(packed(*entry) for entry in entries))
+        assert list(journal.entries()) == entries
 
 
 def test_what_is_torn_is_cut_off(tmp_path):

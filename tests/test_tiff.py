@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from oracles import our_bands, our_value, rasterio_bands, value_of
 from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.digests import digest_of
 from rs_tensor_encoder.errors import PatchError
 from tiff_factory import ASCII, LONG, SHORT, ramp, strips
 
@@ -490,10 +491,11 @@ def test_shapes_may_change_from_patch_to_patch(tmp_path):
         files.append((0, bytes(tmp_path), f"a{h}-{w}\0b{h}-{w}\0".encode()))
     for _ in range(2):
         results, _ = encoder.encode(files, out)
-        for (h, w), (start, stop, header, _) in zip(shapes, results, strict=True):
+        for (h, w), (start, stop, header, _, digest) in zip(shapes, results, strict=True):
             value = out[start:stop].tobytes()
             assert value == value_of({"A": ramp(h, w), "B": ramp(w, h, "f4")})
             assert value.startswith(header)
+            assert digest == digest_of(value)
 
 
 def test_formats_of_a_batch_may_differ(tmp_path):

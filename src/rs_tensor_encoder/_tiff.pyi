@@ -17,7 +17,7 @@ def versions() -> _Versions: ...
 def header(tensors: Sequence[tuple[str, str, int, int]]) -> tuple[bytes, list[int], int]: ...
 
 Files: TypeAlias = tuple[int, bytes, bytes]
-Result: TypeAlias = tuple[int, int, bytes, int] | PatchError
+Result: TypeAlias = tuple[int, int, bytes, int, bytes] | PatchError
 
 class Task:
     out: Any

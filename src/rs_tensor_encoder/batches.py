@@ -30,9 +30,9 @@ DECODE = "RS_TENSOR_DECODE"
 # What the system says when it, not the file, is the reason.
 _TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 
-#: What becomes of a patch: its slice of the buffer, its header and the mark of its
-#: files, or why it failed.
-Result = tuple[int, int, bytes, int] | PatchError
+#: What becomes of a patch: its slice of the buffer, its header, the mark of its files
+#: and the digest of its value, or why it failed.
+Result = tuple[int, int, bytes, int, bytes] | PatchError
 
 
 @dataclass

@@ -25,7 +25,7 @@ from rs_tensor_encoder.batches import (
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
 from rs_tensor_encoder.errors import EncoderError, PatchError
-from rs_tensor_encoder.journal import Journal, block
+from rs_tensor_encoder.journal import Journal, packed
 from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
 from rs_tensor_encoder.sources import Files, Patch, Plan
@@ -266,20 +266,21 @@ class _Pipeline:
         if task.error is not None:
             raise task.error
         records: list[Record] = []
+        entries: list[bytes] = []
         view = memoryview(task.out)
         size = 0
-        results = checked(task.results())
-        for patch, result in zip(batch.patches, results, strict=True):
+        for patch, result in zip(batch.patches, checked(task.results()), strict=True):
             if isinstance(result, PatchError):
                 self.report.failures.append((patch.key.decode(), result))
                 continue
-            start, stop, header, _ = result
+            start, stop, header, mark, digest = result
             records.append((patch.key, view[start:stop]))
+            entries.append(packed(patch.key, stop - start, digest, mark))
             size += stop - start
             self.headers[header] += 1
         if records:
             # First, so that every record has its entry whatever happens.
-            self.journal.append(block((patch.key for patch in batch.patches), results, task.out))
+            self.journal.append(b"".join(entries))
             self.writer.append(records)
         self.report.encoded += len(records)
         self.report.bytes += size

@@ -12,17 +12,17 @@ of the same key, does no harm. A block has its length (4 bytes) and its checksum
 import heapq
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from xxhash import xxh3_64_intdigest
 
 from rs_tensor_encoder import digests
-from rs_tensor_encoder.digests import Digests, digest_of
-from rs_tensor_encoder.errors import PatchError, TargetError, writing_failed
+from rs_tensor_encoder.digests import Digests
+from rs_tensor_encoder.errors import TargetError, writing_failed
 
 NAME = "rs-tensor-encoder.journal"
 
@@ -42,26 +42,9 @@ class Entry(NamedTuple):
     mark: int
 
 
-def block(keys: Iterable[bytes], results: Sequence[Any], buffer: Any) -> bytes:
-    """Make the entries of a batch.
-
-    Parameters
-    ----------
-    keys : iterable of bytes
-        Of the patches.
-    results : sequence
-        What `_tiff.Encoder.encode` says of them.
-    buffer : numpy.ndarray
-        The buffer that the results are slices of, uint8, 1-D.
-    """
-    view = memoryview(buffer)
-    entries = []
-    for key, result in zip(keys, results, strict=True):
-        if not isinstance(result, PatchError):
-            start, stop, _, mark = result
-            digest = digest_of(view[start:stop])
-            entries.append(_ENTRY.pack(digest, stop - start, mark, len(key)) + key)
-    return b"".join(entries)
+def packed(key: bytes, length: int, digest: bytes, mark: int) -> bytes:
+    """Make the bytes of an `Entry`."""
+    return _ENTRY.pack(digest, length, mark, len(key)) + key
 
 
 class Journal:
@@ -105,7 +88,7 @@ class Journal:
         os.close(self._file)
 
     def append(self, entries: bytes) -> None:
-        """Add the entries of a commit, which must come behind those before in the order of keys.
+        """Add entries, `packed`, of a commit that comes behind those before in the order of keys.
 
         Raises
         ------

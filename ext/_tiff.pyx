@@ -34,6 +34,7 @@ from problem cimport Problem, fail, fail2
 from queue cimport (
     Link, Queue, close_queue, free_queue, open_queue, put, send_away, take, take_within,
 )
+from straight cimport Straight, guess, holds
 from tags cimport Source
 
 from rs_tensor_encoder.errors import PatchError
@@ -103,6 +104,7 @@ cdef enum Outcome:
 cdef struct Shape:
     uint64_t width
     uint64_t height
+    uint64_t size        # of a band, in bytes
     DType dtype
 
 cdef struct Plan:
@@ -253,6 +255,7 @@ cdef class Header:
             self.plan.shapes[i].dtype = dtype
             self.plan.shapes[i].height = rows
             self.plan.shapes[i].width = columns
+            self.plan.shapes[i].size = rows * columns * _itemsize(DTYPES[dtype])
 
     def __dealloc__(self):
         free(self.plan.offsets)
@@ -448,8 +451,14 @@ cdef class Encoder:
     ordinary : bool
         Have libtiff open and decode every file, to compare with the faster ways.
         It does not hold deflate data to their checksums.
+
+    Attributes
+    ----------
+    in_place : int
+        Files so far whose pixels were read from the file straight to their place.
     """
 
+    cdef readonly uint64_t in_place
     cdef tuple formats
     cdef tuple extensions
     cdef tuple roots
@@ -458,6 +467,7 @@ cdef class Encoder:
     cdef Plan **current          # the plan used last, per format
     cdef int *files              # number of files, per format
     cdef uint64_t **bands        # number of bands of each file, per format
+    cdef Straight **straight     # of each file, per format
     cdef char endings[8][16]     # the extensions
     cdef int *ending             # index of the one that each file has
     cdef int n_endings
@@ -469,6 +479,7 @@ cdef class Encoder:
     cdef uint64_t *starts        # of the files, in the input
     cdef uint64_t *sizes         # of the files, in bytes
     cdef bint loaded             # the files of the patch at hand are in memory
+    cdef bint placed             # pixels of some of them are in the value already
     cdef bint busy               # a thread is encoding
     cdef char name[1024]         # of the file at hand
     cdef char path[PATH]         # that a link leads to
@@ -488,10 +499,11 @@ cdef class Encoder:
         self.current = <Plan **>calloc(n, sizeof(Plan *))
         self.files = <int *>calloc(n, sizeof(int))
         self.bands = <uint64_t **>calloc(n, sizeof(uint64_t *))
+        self.straight = <Straight **>calloc(n, sizeof(Straight *))
         self.root = <const char **>calloc(n, sizeof(char *))
         if (
             self.current == NULL or self.files == NULL or self.bands == NULL
-            or self.root == NULL
+            or self.straight == NULL or self.root == NULL
         ):
             raise MemoryError
         self.roots = tuple(bytes(root) for root in roots)
@@ -503,7 +515,8 @@ cdef class Encoder:
             self.files[i] = len(files)
             most = max(most, self.files[i])
             self.bands[i] = <uint64_t *>calloc(len(files), sizeof(uint64_t))
-            if self.bands[i] == NULL:
+            self.straight[i] = <Straight *>calloc(len(files), sizeof(Straight))
+            if self.bands[i] == NULL or self.straight[i] == NULL:
                 raise MemoryError
             for f, names in enumerate(files):
                 self.bands[i][f] = len(names)
@@ -526,10 +539,12 @@ cdef class Encoder:
 
     def __dealloc__(self):
         cdef int i
-        if self.bands != NULL:
+        if self.bands != NULL and self.straight != NULL:
             for i in range(self.n_formats):
                 free(self.bands[i])
+                free(self.straight[i])
         free(self.bands)
+        free(self.straight)
         free(self.root)
         free(self.current)
         free(self.files)
@@ -742,18 +757,30 @@ cdef class Encoder:
         Problem *problem
     ) noexcept nogil:
         # One patch: read its files, find its header, decode its bands into place.
-        cdef const Plan *plan
+        cdef const Plan *plan = self.current[job.format] if not self.loaded else NULL
+        start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         problem.error = 0
         if not self.loaded:
             if not self.suits(job):
                 self.name[0] = 0
                 fail(problem, "does not have the names that its format asks for")
                 return FAILED
+            # Most values are like the one before.
+            if plan != NULL and start + plan.size <= room and not self.space.ordinary:
+                self.aim(job.format, plan, out + start)
+            else:
+                self.aim(job.format, NULL, NULL)
             if self.load(job, problem):
                 return FAILED
         self.loaded = True
         plan = self.current[job.format]
         if plan == NULL or not fits(plan, self.images):
+            # What was read straight to its place is in the wrong one.
+            if self.placed:
+                self.aim(job.format, NULL, NULL)
+                if self.load(job, problem):
+                    self.loaded = False
+                    return FAILED
             return NEW_SHAPES
         if plan.size > VALUE:
             self.loaded = False
@@ -763,7 +790,6 @@ cdef class Encoder:
             return FAILED
         job.plan = plan
         job.length = plan.length
-        start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         job.start = start
         job.stop = start + plan.size
         if job.stop > room:
@@ -804,6 +830,8 @@ cdef class Encoder:
         cdef int f, directory = self.enter(job, problem)
         cdef uint64_t at = 0
         cdef const char *name = job.names
+        cdef Straight *straight = self.straight[job.format]
+        cdef bint wrong
         if directory < 0:
             return -1
         for f in range(self.files[job.format]):
@@ -814,12 +842,20 @@ cdef class Encoder:
             at += self.sizes[f]
             name += strlen(name) + 1
         close(directory)
-        name = job.names
+        self.placed = False
         for f in range(self.files[job.format]):
-            if read_image(
+            wrong = read_image(
                 &self.sources[f], self.input.data + self.starts[f], self.sizes[f],
-                self.limit, &self.images[f], problem
-            ):
+                self.limit, &self.images[f], problem)
+            if straight[f].done:
+                if wrong or not holds(&straight[f], &self.sources[f], &self.images[f]):
+                    # Once more, without guessing.
+                    self.aim(job.format, NULL, NULL)
+                    return self.load(job, problem)
+                self.placed = True
+                self.in_place += 1
+                continue
+            if wrong:
                 return self.blame(job, f)
             if plausible(&self.sources[f], &self.images[f], problem):
                 return self.blame(job, f)
@@ -828,6 +864,18 @@ cdef class Encoder:
                       self.images[f].samples, self.bands[job.format][f])
                 return self.blame(job, f)
         return 0
+
+    cdef void aim(self, int format_, const Plan *plan, uint8_t *value) noexcept nogil:
+        # Say where pixels that lie straight in their files are to be read to: where they are
+        # in a value of that plan, or, without one, nowhere.
+        cdef Straight *straight = self.straight[format_]
+        cdef uint64_t band = 0
+        cdef int f
+        for f in range(self.files[format_]):
+            straight[f].to = NULL
+            if plan != NULL and straight[f].head and plan.shapes[f].size == straight[f].pixels:
+                straight[f].to = value + plan.offsets[band]
+            band += self.bands[format_][f]
 
     cdef int look(self, Job *job, Problem *problem) noexcept nogil:
         # Stamp the mark of a patch as reading its files would.
@@ -878,16 +926,16 @@ cdef class Encoder:
                 result = -1
             else:
                 result = read_file(
-                    directory, self.name, self.limit, &self.input, at, &self.sizes[f],
-                    &job.mark, problem)
+                    directory, self.name, self.limit, &self.input, at,
+                    &self.straight[job.format][f], &self.sizes[f], &job.mark, problem)
             if result and problem.error == ELOOP:
                 problem.error = 0
                 result = follow(
                     root, job.directory, self.name, self.path, problem)
                 if result == 0:
                     result = read_file(
-                        AT_FDCWD, self.path, self.limit, &self.input, at, &self.sizes[f],
-                        &job.mark, problem)
+                        AT_FDCWD, self.path, self.limit, &self.input, at,
+                        &self.straight[job.format][f], &self.sizes[f], &job.mark, problem)
             if result == 0:
                 job.mark ^= <uint64_t>i
                 return 0
@@ -914,13 +962,16 @@ cdef class Encoder:
     cdef int fill_value(self, Job *job, uint8_t *value, Problem *problem) noexcept nogil:
         # The header, then every band, each in its place, and the digest of it all.
         cdef const uint64_t *offsets = job.plan.offsets
+        cdef Straight *straight = self.straight[job.format]
         cdef int f
         memcpy(value, job.plan.header, job.plan.length)
         for f in range(self.files[job.format]):
-            if decode(
-                &self.space, &self.sources[f], &self.images[f], value, offsets, problem
-            ):
-                return self.blame(job, f)
+            if not straight[f].done:
+                if decode(
+                    &self.space, &self.sources[f], &self.images[f], value, offsets, problem
+                ):
+                    return self.blame(job, f)
+                guess(&straight[f], &self.sources[f], &self.images[f])
             offsets += self.images[f].samples
         digest(&job.digest, value, job.plan.size)
         return 0

@@ -6,9 +6,10 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
 from posix.fcntl cimport O_NONBLOCK, O_RDONLY
 from posix.stat cimport S_ISREG, fstat, struct_stat
-from posix.unistd cimport close, read
+from posix.unistd cimport close
 
 from problem cimport Problem, fail, fail2
+from straight cimport Straight
 
 cdef extern from "<fcntl.h>" nogil:
     int AT_FDCWD
@@ -16,6 +17,12 @@ cdef extern from "<fcntl.h>" nogil:
     int O_DIRECTORY
     int O_NOFOLLOW
     int openat(int directory, const char *name, int flags)
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    Py_ssize_t readv(int fd, const iovec *parts, int n)
 
 cdef struct Buffer:
     uint8_t *data
@@ -58,9 +65,13 @@ cdef inline bint same(const struct_stat *one, const struct_stat *other) noexcept
 
 cdef inline int read_file(
     int directory, const char *name, uint64_t limit, Buffer *buffer, uint64_t at,
-    uint64_t *size, uint64_t *mark, Problem *problem
+    Straight *straight, uint64_t *size, uint64_t *mark, Problem *problem
 ) noexcept nogil:
-    """Append the file to what the buffer holds up to ``at``, and stamp the mark; 0, or -1."""
+    """Append the file to what the buffer holds up to ``at``, and stamp the mark; 0, or -1.
+
+    If it has the size that is guessed, its pixels go where ``straight`` says, and
+    ``size`` is only that of what is in front of them.
+    """
     cdef struct_stat status, after
     cdef int result
     # Without O_NONBLOCK, a pipe that bears the name of a TIFF would block for ever.
@@ -80,9 +91,14 @@ cdef inline int read_file(
                        status.st_size, limit)
     else:
         size[0] = <uint64_t>status.st_size
+        straight.done = straight.to != NULL and size[0] == straight.head + straight.pixels
+        if straight.done:
+            size[0] = straight.head
         result = ensure(buffer, at + size[0], problem)
         if result == 0:
-            result = read_all(fd, buffer.data + at, size[0], problem)
+            result = read_all(
+                fd, buffer.data + at, size[0], straight.to,
+                straight.pixels if straight.done else 0, problem)
         # What was written to meanwhile may be neither the old file nor the new one.
         if result == 0 and (fstat(fd, &after) or not same(&status, &after)):
             result = fail(problem, "the file changed while it was read")
@@ -92,12 +108,18 @@ cdef inline int read_file(
 
 
 cdef inline int read_all(
-    int fd, uint8_t *to, uint64_t size, Problem *problem
+    int fd, uint8_t *head, uint64_t head_size, uint8_t *rest, uint64_t rest_size,
+    Problem *problem
 ) noexcept nogil:
-    cdef uint64_t done = 0
+    cdef iovec parts[2]
+    cdef uint64_t done = 0, size = head_size + rest_size
     cdef Py_ssize_t n
     while done < size:
-        n = read(fd, to + done, size - done)
+        parts[0].iov_base = head + min(done, head_size)
+        parts[0].iov_len = head_size - min(done, head_size)
+        parts[1].iov_base = rest + (done - head_size if done > head_size else 0)
+        parts[1].iov_len = min(rest_size, size - done)
+        n = readv(fd, parts, 2 if rest_size else 1)
         if n > 0:
             done += <uint64_t>n
         elif n == 0:

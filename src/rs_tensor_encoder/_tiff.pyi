@@ -36,6 +36,7 @@ class Line:
     def close(self) -> None: ...
 
 class Encoder:
+    in_place: int
     def __init__(
         self,
         formats: Sequence[Sequence[Sequence[str]]],

@@ -80,6 +80,15 @@ def test_it_does_not_run_ahead_of_a_busy_writer(clock):  # noqa: ARG001
     assert subject.has_room(2, 40, MEGABYTE, first_ended=False)
 
 
+def test_a_large_crew_goes_on_reading_while_the_writer_catches_up(clock):
+    subject = Crew(None)
+    for _ in range(3):
+        pass_time(subject, clock, busy=0.6)
+    assert subject.size == 16
+    assert subject.has_room(2, 15, MEGABYTE, first_ended=True)
+    assert not subject.has_room(2, 16, MEGABYTE, first_ended=True)
+
+
 def test_memory_bounds_what_is_under_way(clock):
     subject = Crew(None)
     for _ in range(8):

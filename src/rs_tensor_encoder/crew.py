@@ -20,8 +20,9 @@ _MOST = 64
 # Bytes of values that may be under way in a crew that forms by itself.
 _BUDGET = 96 << 20
 
-# Batches under way while there is something to write: enough for the writer never
-# to wait, few enough to stay in the processor's cache until they are written.
+# Batches that wait for their turn while there is something to write: enough for the
+# writer never to wait, few enough to stay in the processor's cache until then. A larger
+# crew may have one per thread: it must not stop reading while the writer catches up.
 _AHEAD = 4
 
 # Waits for the system per patch from which on files count as cold: a cold patch has
@@ -70,7 +71,7 @@ class Crew:
             return False
         if self._fixed:
             return begun + ended < 2 * self.size + 2
-        if first_ended and ended >= _AHEAD:
+        if first_ended and ended >= max(_AHEAD, self.size):
             return False
         # Batches done early wait for a slow one: let the others go on, as far as
         # memory allows.
@@ -104,9 +105,9 @@ class Crew:
         seconds = now - self._looked
         busy = (spent - self._spent) / seconds / self._processors
         cold = self._blocked > _COLD * self._patches
-        if cold and self._waited > 0.3 * seconds and busy < 0.5:
+        if cold and self._waited > 0.3 * seconds and busy < 0.9:
             self.size = min(2 * self.size, self.most)
-        elif not cold or busy > 0.65 or self._waited < 0.1 * seconds:
+        elif not cold or busy > 0.97 or self._waited < 0.1 * seconds:
             self.size = max(self.size * 3 // 4, self._processors)
         self._waited = 0.0
         self._patches = self._blocked = 0

@@ -77,6 +77,23 @@ cdef extern from *:
     # How often the thread has given the processor away because it had to wait; -1: not known.
     long waits_() nogil
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <fcntl.h>
+    static void write_back_(int file, long long at, long long size)
+    {
+        (void)!sync_file_range(file, at, size, SYNC_FILE_RANGE_WRITE);
+    }
+    #else
+    static void write_back_(int file, long long at, long long size)
+    {
+        (void)file; (void)at; (void)size;
+    }
+    #endif
+    """
+    void write_back_(int file, long long at, long long size) nogil
+
 #: safetensors' names of the sample types, in the order of ``DType``.
 DTYPES = ("U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
 
@@ -151,6 +168,20 @@ def keep_memory():
     fault per 4 KiB (measured: 85,000 faults for 2,000 patches, 10,000 so).
     """
     keep_memory_(32 << 20, 64 << 20)
+
+
+def write_back(int file, long long begin, long long end):
+    """Have the system begin to write a part of a file to the disk, where it can be asked to.
+
+    Parameters
+    ----------
+    file : int
+        Descriptor.
+    begin, end : int
+        The part, in bytes.
+    """
+    with nogil:
+        write_back_(file, begin, end - begin)
 
 
 def versions():

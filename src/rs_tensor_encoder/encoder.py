@@ -25,9 +25,11 @@ from rs_tensor_encoder.batches import (
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Record, Writer
 from rs_tensor_encoder.errors import EncoderError, PatchError
+from rs_tensor_encoder.flushing import WriteBack
 from rs_tensor_encoder.journal import Journal, packed
 from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
+from rs_tensor_encoder.opening import DATA
 from rs_tensor_encoder.sources import Files, Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 from rs_tensor_encoder.threads import Threads
@@ -214,6 +216,7 @@ class _Pipeline:
         begun = 0
         with (
             closing(self.plan.files_of(patches)) as files,
+            WriteBack(os.path.join(self.writer.directory, DATA)) as disk,
             Threads(lambda: new_encoder(self.plan, self.limit), larger) as threads,
         ):
             while not stop.is_set() and (batch is not None or under_way):
@@ -232,7 +235,7 @@ class _Pipeline:
                 threads.keep(self.crew.size)
                 begun -= self._hear(threads, wait=not under_way[0][1].ended)
                 if under_way[0][1].ended:
-                    self._write(*under_way.popleft(), progress)
+                    disk.grown(self._write(*under_way.popleft(), progress))
         self.report.interrupted = batch is not None or bool(under_way)
 
     def keep(self, progress: Progress, stop: threading.Event) -> list[Patch]:
@@ -261,8 +264,8 @@ class _Pipeline:
             self.crew.note(task.patches, task.waits)
         return len(ended)
 
-    def _write(self, batch: Batch, task: _tiff.Task, progress: Progress) -> None:
-        """Write a batch in a commit of its own, and keep its buffer for others."""
+    def _write(self, batch: Batch, task: _tiff.Task, progress: Progress) -> int:
+        """Write a batch in a commit of its own, and keep its buffer for others; count its bytes."""
         if task.error is not None:
             raise task.error
         records: list[Record] = []
@@ -286,3 +289,4 @@ class _Pipeline:
         self.report.bytes += size
         self._buffers.append(task.out)
         progress(len(batch.patches), size)
+        return size

@@ -157,6 +157,21 @@ ssize_t pread64(int fd, void *to, size_t size, off64_t at)
 
 ssize_t pread(int fd, void *to, size_t size, off_t at) { return pread64(fd, to, size, at); }
 
+/* A short one ends in the middle of the last part. */
+static ssize_t half_of(int fd, const struct iovec *parts, int count)
+{
+    struct iovec own[16];
+    memcpy(own, parts, count * sizeof *parts);
+    own[count - 1].iov_len /= 2;
+    return syscall(SYS_readv, fd, own, count);
+}
+
+ssize_t readv(int fd, const struct iovec *parts, int count)
+{
+    ON_FILE("read", syscall(SYS_readv, fd, parts, count), parts[count - 1].iov_len,
+            half_of(fd, parts, count))
+}
+
 ssize_t write(int fd, const void *data, size_t size)
 {
     ON_FILE("write", syscall(SYS_write, fd, data, size), size,

@@ -1,7 +1,14 @@
 """What all verbs have in common: help, versions, progress."""
 
+import contextlib
+import fcntl
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+import time
 
 import imagecodecs
 import lmdb
@@ -100,3 +107,26 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
         clock[0] += 100
         progress.update(5, 5)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_bar_leaves_room_for_what_a_terminal_writes_of_ctrl_c(monkeypatch, columns):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with open(slave, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress("encode", 549_488) as progress:
+            for _ in range(3):
+                time.sleep(0.11)  # the bar is drawn ten times a second
+                progress.update(100_000, 10**10)
+        monkeypatch.undo()
+    written = b""
+    with contextlib.suppress(OSError):  # what a terminal without a writer answers
+        while True:
+            written += os.read(master, 1 << 16)
+    os.close(master)
+    drawn = written.decode().split("\r")
+    assert any("300000/549488" in line for line in drawn)
+    assert all(len(line.rstrip()) <= columns - len("^C^C") for line in drawn)
+    # All of the line is taken away at the end, but for the last column, which would break it.
+    assert drawn[-3:] == [" " * (columns - 1), " " * (columns - 1), ""]

@@ -12,6 +12,34 @@ from rs_tensor_encoder.plain import counted, sized
 # Seconds between two lines where there is no terminal.
 _INTERVAL = 30.0
 
+# Columns left free behind the bar: what a terminal writes of Ctrl-C, given twice, would
+# break the line, and what is broken cannot be taken away again.
+_FREE = 5
+
+# Columns below which there is room for figures, but not for a bar before them.
+_NARROW = 70
+_SHORT = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}, {remaining} left {bar}"
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """A bar in what there is of columns, taken away at the end with what is behind it."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar is made from, as `tqdm` says it."""
+        found: dict[str, Any] = super().format_dict
+        columns = found["ncols"]
+        if columns:
+            found["ncols"] = max(columns - _FREE, 1)
+            found["bar_format"] = _SHORT if columns < _NARROW else None
+        return found
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if not self.disable:
+            self.display(" " * (self.format_dict["ncols"] + _FREE))
+        super().close()
+
 
 class Progress:
     """Counts patches and bytes to stderr.
@@ -37,7 +65,7 @@ class Progress:
         self._head_start = (0, 0)
         self._bar: Any = None
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
-            self._bar = tqdm(
+            self._bar = _Bar(
                 total=total, desc=label, unit=" patches", dynamic_ncols=True, leave=False
             )
 

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import os
-import platform
 import re
 import signal
 import sys
@@ -45,7 +44,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     origin = f"bundled, with {others}" if others else "of the system"
     click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']} ({origin})")
     click.echo("codecs: " + ", ".join(found["codecs"]))
-    click.echo(f"Python {platform.python_version()} with " + ", ".join(_packages()))
+    click.echo(f"Python {sys.version.split()[0]} with " + ", ".join(_packages()))
     ctx.exit()
 
 

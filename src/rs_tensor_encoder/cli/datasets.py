@@ -14,9 +14,7 @@ from rs_tensor_encoder.cli import VERBS
 from rs_tensor_encoder.cli.options import clean_directory
 from rs_tensor_encoder.layout import Layout, builtin, read, similar
 from rs_tensor_encoder.plain import plain
-from rs_tensor_encoder.recognise import datasets
 from rs_tensor_encoder.sources import Source
-from rs_tensor_encoder.survey import look
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -147,6 +145,9 @@ def _own(path: str) -> Layout:
 
 def _too_many(words: Sequence[str]) -> str:
     """What to say where there are words besides TARGET that belong to no option."""
+    from rs_tensor_encoder.recognise import datasets
+    from rs_tensor_encoder.survey import look
+
     shown = plain(shlex.join(words[:_SHOWN]))
     more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
     text = f"Got {shown}{more}, but only TARGET stands without an option."

@@ -305,6 +305,10 @@ def test_a_check_that_is_terminated_leaves_no_processes(many_patches, run, tmp_p
     assert not alive
 
 
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="AddressSanitizer needs terabytes of addresses",
+)
 def test_too_little_memory_is_said_in_a_sentence(many_patches, tmp_path):
     # The database alone takes 350 MB of the address space.
     for megabytes in (250, 340):

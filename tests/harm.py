@@ -33,6 +33,9 @@ SEED = int(os.environ.get("RS_TENSOR_SEED", random.randrange(10**6)))
 TALLY = Counter()
 
 PATCHES = 160
+
+#: Seconds after which a process counts as one that hangs: the machine may have slept.
+PATIENCE = 600
 SHIM = Path(__file__).parent / "shim.c"
 
 
@@ -137,7 +140,7 @@ class Range:
 
     def end(self, process, *, nothing=()):
         """Wait for a process; whatever became of it, it must have said so like a tool."""
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         code = process.returncode
         assert code in {0, 1, 3, 4, 5, 130, *nothing}, (code, err)

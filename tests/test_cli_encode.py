@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 from harm import without_privileges
 from oracles import records
+from rs_tensor_encoder.cli import interrupts
 
 
 def one_line(outcome, code):
@@ -284,6 +286,35 @@ def test_ctrl_c_ends_after_a_commit_and_says_how_to_go_on(many_patches, tmp_path
     out, err = start(*arguments).communicate(timeout=60)
     assert "kept from before" in out
     assert len(records(tmp_path / "out")) == 2000
+
+
+class Late(threading.Event):
+    """While it is set, there is one more request."""
+
+    def set(self):
+        signal.raise_signal(signal.SIGTERM)
+        super().set()
+
+
+def test_a_request_while_another_is_heard(monkeypatch):
+    monkeypatch.setattr(interrupts.threading, "Event", Late)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupts.interruptible():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_when_all_is_said(number):
+    code = f"""
+import atexit, signal
+from rs_tensor_encoder import cli
+cli.main = lambda: 0
+atexit.register(signal.raise_signal, {number})
+cli.run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-number, b"")
 
 
 def test_a_bar_on_a_terminal(roots, tmp_path):

@@ -13,7 +13,7 @@ import time
 import pytest
 import safetensors.numpy
 
-from harm import TALLY, Range, compiled, trials, without_privileges, write_source
+from harm import PATIENCE, TALLY, Range, compiled, trials, without_privileges, write_source
 from oracles import records, value_of
 from power_loss import lose_power
 from rs_tensor_encoder.opening import open_environment
@@ -88,7 +88,7 @@ def test_requests_to_end(field, size, number):
         if index % 2:
             time.sleep(chance.random() * 0.02)
             process.send_signal(number)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         # The second may come when all is said, and Python is about to end.
         assert process.returncode in {0, 130} or (process.returncode == -number and out)
         assert "Traceback" not in err

@@ -78,7 +78,7 @@ class Helpers:
         trace: TracebackType | None,
     ) -> None:
         self._forget()
-        for _ in range(self._started):
+        for _ in range(self._alive.count()):
             self._jobs.put(None)
         self._alive.join()
 

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click_default_group import DefaultGroup
@@ -141,6 +141,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code = _fail("the system allows no more threads (ulimit -u, -v); try fewer --workers", 3)
     return code if isinstance(code, int) else 0
+
+
+def run() -> NoReturn:
+    """Be the process: what is asked for while Python ends, when all is said, is done at once."""
+    code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def _fail(text: str, code: int) -> int:

@@ -11,10 +11,14 @@ from typing import Any
 def interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C, or request to terminate, into an event; the second interrupts."""
     stop = threading.Event()
+    asked = False
 
     def ask(number: int, frame: Any) -> None:  # noqa: ARG001
-        if stop.is_set():
+        nonlocal asked
+        # Not the event itself: while it is set, it waits for itself if it is set once more.
+        if asked:
             raise KeyboardInterrupt
+        asked = True
         stop.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -7,7 +7,6 @@ cdef extern from "<time.h>" nogil:
     struct timespec:
         time_t tv_sec
         long tv_nsec
-    int CLOCK_REALTIME
     int clock_gettime(int clock, timespec *now)
 
 cdef extern from "<pthread.h>" nogil:
@@ -19,12 +18,36 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_destroy(pthread_mutex_t *)
     int pthread_mutex_lock(pthread_mutex_t *)
     int pthread_mutex_unlock(pthread_mutex_t *)
-    int pthread_cond_init(pthread_cond_t *, const void *)
     int pthread_cond_destroy(pthread_cond_t *)
     int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
     int pthread_cond_timedwait(pthread_cond_t *, pthread_mutex_t *, const timespec *)
     int pthread_cond_signal(pthread_cond_t *)
     int pthread_cond_broadcast(pthread_cond_t *)
+
+cdef extern from * nogil:
+    """
+    #include <pthread.h>
+    #include <time.h>
+    #include <unistd.h>
+    static int open_condition_(pthread_cond_t *condition)
+    {
+        int clock = CLOCK_REALTIME;
+    #if defined(_POSIX_CLOCK_SELECTION) && _POSIX_CLOCK_SELECTION > 0
+        pthread_condattr_t how;
+        pthread_condattr_init(&how);
+        if (pthread_condattr_setclock(&how, CLOCK_MONOTONIC) == 0)
+            clock = CLOCK_MONOTONIC;
+        pthread_cond_init(condition, &how);
+        pthread_condattr_destroy(&how);
+    #else
+        pthread_cond_init(condition, NULL);
+    #endif
+        return clock;
+    }
+    """
+    # The clock that waits for the condition go by: where it can be chosen (macOS knows
+    # one only), that which nobody sets back, which would make a short wait a long one.
+    int open_condition_(pthread_cond_t *condition)
 
 cdef struct Link:
     # Something in a queue; whoever puts it there keeps it alive.
@@ -34,6 +57,7 @@ cdef struct Link:
 cdef struct Queue:
     pthread_mutex_t lock
     pthread_cond_t filled
+    int clock            # that waits for it go by
     Link *first
     Link *last
     int leave            # takers that are to be told that nothing comes any more
@@ -42,7 +66,7 @@ cdef struct Queue:
 
 cdef inline void open_queue(Queue *queue) noexcept nogil:
     pthread_mutex_init(&queue.lock, NULL)
-    pthread_cond_init(&queue.filled, NULL)
+    queue.clock = open_condition_(&queue.filled)
     queue.first = queue.last = NULL
     queue.leave = 0
     queue.closed = False
@@ -83,7 +107,7 @@ cdef inline void *take_within(Queue *queue, double seconds) noexcept nogil:
     """Take something, waiting for it so long at most; NULL if there is nothing."""
     cdef Link *link = NULL
     cdef timespec end
-    clock_gettime(CLOCK_REALTIME, &end)
+    clock_gettime(queue.clock, &end)
     end.tv_nsec += <long>(seconds * 1e9)
     end.tv_sec += end.tv_nsec // 1000000000
     end.tv_nsec %= 1000000000

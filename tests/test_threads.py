@@ -2,12 +2,16 @@
 
 import _thread
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from harm import compiled
 from rs_tensor_encoder import _tiff, helpers
 from rs_tensor_encoder.batches import larger
 from rs_tensor_encoder.helpers import Helpers
@@ -124,6 +128,16 @@ def test_an_error_in_a_thread_is_of_its_task(tmp_path):
         # The thread lives on.
         threads.put(new_task(), 1)
         finish(threads, 1)
+
+
+def test_no_wait_is_longer_for_a_clock_that_is_set_back(tmp_path):
+    shim = compiled(tmp_path)
+    if shim is None:
+        pytest.skip("setting a clock back needs Linux and a C compiler")
+    waiting = "from rs_tensor_encoder import _tiff; assert _tiff.Line(None).wait(0.05) is None"
+    env = os.environ | {"FAULT_AHEAD": "3600", "LD_PRELOAD": str(shim)}
+    # It would take an hour.
+    subprocess.run([sys.executable, "-c", waiting], env=env, timeout=100, check=True)
 
 
 # ---- helpers ----------------------------------------------------------------

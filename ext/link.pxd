@@ -18,8 +18,9 @@ cdef inline int follow(
 ) noexcept nogil:
     """Find the file that a link leads to; 0, or -1 if it is not below the root.
 
-    The path that results has no links in it, so whoever opens it without
-    following any opens the file that was looked at.
+    The path that results had no links in it when it was looked at. Whoever opens it
+    without following any does not follow one in the place of the file, but may well
+    follow one that has come into the place of a directory on the way since then.
     """
     cdef char path[PATH]
     cdef size_t length

@@ -8,11 +8,9 @@ and `image` learn what they hold, `decode` decodes them, through libtiff by way
 of `handle`, and `samples` moves the samples.
 """
 
-import json
 import os
 import sys
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, ELOOP, ENAMETOOLONG, ENOENT, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport snprintf
@@ -22,80 +20,28 @@ from posix.fcntl cimport O_RDONLY
 from posix.stat cimport fstatat, struct_stat
 from posix.unistd cimport close
 
-from bundled cimport BUNDLED
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
-from digest cimport XXH128_canonical_t, digest
+from digest cimport digest
 from file cimport AT_FDCWD, O_CLOEXEC, O_DIRECTORY, Buffer, openat, read_file, stamp
-from image cimport DType, Image, read_image
-from libdeflate cimport LIBDEFLATE_VERSION_STRING
-from libtiff cimport TIFFCodec, TIFFGetConfiguredCODECs, TIFFGetVersion, _TIFFfree
+from image cimport Image, read_image
 from link cimport PATH, follow
+from plan cimport Plan, fits
 from problem cimport Problem, fail, fail2
-from queue cimport (
-    Link, Queue, close_queue, free_queue, open_queue, put, send_away, take, take_within,
-)
+from queue cimport take
 from straight cimport Straight, guess, holds
 from tags cimport Source
+from task cimport Batch, Job
+from waits cimport waits_
 
 from rs_tensor_encoder.errors import PatchError
 
 if sys.byteorder != "little":
     raise ImportError("rs-tensor-encoder runs on little-endian machines only")
 
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    #ifdef __GLIBC__
-    #include <malloc.h>
-    static void keep_memory_(int mapped, int trimmed)
-    {
-        mallopt(M_MMAP_THRESHOLD, mapped);
-        mallopt(M_TRIM_THRESHOLD, trimmed);
-    }
-    #else
-    static void keep_memory_(int mapped, int trimmed) { (void)mapped; (void)trimmed; }
-    #endif
-    """
-    void keep_memory_(int mapped, int trimmed)
-
-cdef extern from *:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <sys/resource.h>
-    #ifdef RUSAGE_THREAD
-    static long waits_(void)
-    {
-        struct rusage usage;
-        return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_nvcsw;
-    }
-    #else
-    static long waits_(void) { return -1; }
-    #endif
-    """
-    # How often the thread has given the processor away because it had to wait; -1: not known.
-    long waits_() nogil
-
-cdef extern from *:
-    """
-    #ifdef __linux__
-    #include <fcntl.h>
-    static void write_back_(int file, long long at, long long size)
-    {
-        (void)!sync_file_range(file, at, size, SYNC_FILE_RANGE_WRITE);
-    }
-    #else
-    static void write_back_(int file, long long at, long long size)
-    {
-        (void)file; (void)at; (void)size;
-    }
-    #endif
-    """
-    void write_back_(int file, long long at, long long size) nogil
-
-#: safetensors' names of the sample types, in the order of ``DType``.
-DTYPES = ("U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
+# The classes that stand beside the rooms of the same names, and what is no patch's.
+include "plan.pxi"
+include "task.pxi"
+include "process.pxi"
 
 #: Decoded bytes of one file, and bytes of one file, beyond which it is refused.
 LIMIT = 1 << 30
@@ -117,351 +63,6 @@ cdef enum Outcome:
     DONE = 0
     NEW_SHAPES = 1
     NO_ROOM = 2
-
-cdef struct Shape:
-    uint64_t width
-    uint64_t height
-    uint64_t size        # of a band, in bytes
-    DType dtype
-
-cdef struct Plan:
-    # How the values of one format whose files have certain shapes are laid out.
-    const char *header
-    uint64_t length      # of the header, in bytes
-    uint64_t size        # of the whole value, in bytes
-    uint64_t *offsets    # of the bands, from the start of the value
-    Shape *shapes        # of the files
-    int files
-
-cdef struct Job:
-    int format           # index of the patch's format
-    const char *directory
-    const char *names    # of the files, without extension, each ended by a NUL
-    uint64_t start       # where the value begins in the batch
-    uint64_t stop
-    uint64_t length      # of the value's header
-    uint64_t mark        # of the sizes of the files, and of the times of their change
-    XXH128_canonical_t digest    # of the value
-    const char *end      # of the names
-    const Plan *plan     # of the value, while it is encoded
-
-cdef struct Batch:
-    # Patches that are encoded one behind the other.
-    Job *jobs
-    Py_ssize_t n
-    Py_ssize_t at        # the one at hand
-    uint8_t *out
-    uint64_t room        # bytes of ``out``
-    uint64_t start       # where the next value may begin
-    uint64_t needed      # bytes that ``out`` must have for the one at hand
-    long waits           # how often the system made the thread wait; -1: not known
-    bint ended
-    Link link
-    void *owner          # the Task, which whoever waits for it keeps alive
-
-
-def keep_memory():
-    """Have glibc keep what is freed, up to 64 MB, for the whole process.
-
-    LMDB allocates and frees the pages of every commit; glibc would give them
-    back to the kernel, and each commit would pay for fresh ones with a page
-    fault per 4 KiB (measured: 85,000 faults for 2,000 patches, 10,000 so).
-    """
-    keep_memory_(32 << 20, 64 << 20)
-
-
-def write_back(int file, long long begin, long long end):
-    """Have the system begin to write a part of a file to the disk, where it can be asked to.
-
-    Parameters
-    ----------
-    file : int
-        Descriptor.
-    begin, end : int
-        The part, in bytes.
-    """
-    with nogil:
-        write_back_(file, begin, end - begin)
-
-
-def versions():
-    """Versions of the libraries compiled in.
-
-    Returns
-    -------
-    dict
-        ``libtiff`` and ``libdeflate``: version numbers (str); ``bundled``: what
-        was built in with them (dict of name to version), empty if they are the
-        system's; ``codecs``: names of the TIFF compressions that can be decoded
-        (list of str).
-    """
-    cdef TIFFCodec *codecs = TIFFGetConfiguredCODECs()
-    cdef TIFFCodec *codec = codecs
-    names = []
-    if codecs == NULL:
-        raise MemoryError
-    try:
-        while codec.name != NULL:
-            names.append(codec.name.decode("ascii", "replace"))
-            codec += 1
-    finally:
-        _TIFFfree(codecs)
-    # "LIBTIFF, Version 4.5.0\nCopyright ..."
-    text = (<bytes>TIFFGetVersion()).decode("ascii", "replace")
-    return {
-        "libtiff": text.split("\n")[0].rpartition(" ")[2],
-        "libdeflate": (<bytes>LIBDEFLATE_VERSION_STRING).decode("ascii"),
-        "bundled": dict(
-            name.split() for name in (<bytes>BUNDLED).decode("ascii").split(",") if name),
-        "codecs": names,
-    }
-
-
-def header(tensors):
-    """Header of a safetensors value, and where its tensors lie behind it.
-
-    The bytes are those of ``safetensors.numpy.save``: tensors sorted by type
-    (widest first), then by name; compact JSON, padded with spaces to a multiple
-    of 8 (safetensors 0.3.1 and newer, ``serialize`` in its Rust source).
-
-    Parameters
-    ----------
-    tensors : sequence of (name, dtype, rows, columns)
-        ``dtype`` is one of `DTYPES`.
-
-    Returns
-    -------
-    text : bytes
-        The header with its 8-byte length in front.
-    offsets : list of int
-        Where each tensor begins, in bytes behind the header, in the order given.
-    size : int
-        Bytes of all tensors.
-    """
-    order = sorted(
-        range(len(tensors)),
-        key=lambda i: (-DTYPES.index(tensors[i][1]), tensors[i][0].encode()))
-    offsets = [0] * len(tensors)
-    entries = []
-    at = 0
-    for i in order:
-        name, dtype, rows, columns = tensors[i]
-        offsets[i] = at
-        end = at + rows * columns * _itemsize(dtype)
-        entries.append(
-            f'{json.dumps(name, ensure_ascii=False)}:{{"dtype":"{dtype}",'
-            f'"shape":[{rows},{columns}],"data_offsets":[{at},{end}]}}')
-        at = end
-    text = ("{" + ",".join(entries) + "}").encode()
-    text += b" " * ((8 - len(text) % 8) % 8)
-    return len(text).to_bytes(8, "little") + text, offsets, at
-
-
-def _itemsize(dtype):
-    return int(dtype[1:]) // 8
-
-
-cdef class Header:
-    # Owns a Plan.
-    cdef Plan plan
-    cdef bytes text
-
-    def __cinit__(self, tuple bands, list shapes):
-        tensors = [
-            (name, DTYPES[dtype], rows, columns)
-            for names, (dtype, rows, columns) in zip(bands, shapes, strict=True)
-            for name in names]
-        self.text, offsets, size = header(tensors)
-        self.plan.header = self.text
-        self.plan.length = len(self.text)
-        self.plan.size = self.plan.length + size
-        self.plan.files = len(shapes)
-        self.plan.offsets = <uint64_t *>calloc(len(offsets), sizeof(uint64_t))
-        self.plan.shapes = <Shape *>calloc(len(shapes), sizeof(Shape))
-        if self.plan.offsets == NULL or self.plan.shapes == NULL:
-            raise MemoryError
-        for i, offset in enumerate(offsets):
-            self.plan.offsets[i] = self.plan.length + offset
-        for i, (dtype, rows, columns) in enumerate(shapes):
-            self.plan.shapes[i].dtype = dtype
-            self.plan.shapes[i].height = rows
-            self.plan.shapes[i].width = columns
-            self.plan.shapes[i].size = rows * columns * _itemsize(DTYPES[dtype])
-
-    def __dealloc__(self):
-        free(self.plan.offsets)
-        free(self.plan.shapes)
-
-
-cdef bint fits(const Plan *plan, const Image *images) noexcept nogil:
-    """Whether the images have the shapes and types that the plan is for."""
-    cdef int f
-    for f in range(plan.files):
-        if (
-            plan.shapes[f].width != images[f].width
-            or plan.shapes[f].height != images[f].height
-            or plan.shapes[f].dtype != images[f].dtype
-        ):
-            return False
-    return True
-
-
-cdef class Task:
-    """A batch of patches to be encoded, and what becomes of it.
-
-    Parameters
-    ----------
-    patches : sequence of (format, directory, names)
-        As for `Encoder.encode`.
-    out : writable buffer of uint8, 1-D, contiguous
-        Takes the values, from ``start`` on.
-
-    Attributes
-    ----------
-    out : buffer
-        Where the values are: a larger one if they did not fit.
-    error : BaseException or None
-        What has kept the batch from being encoded.
-    """
-
-    cdef Batch batch
-    cdef list held
-    cdef dict failures           # index -> PatchError
-    cdef readonly object out
-    cdef readonly object error
-
-    def __cinit__(self, patches, out, uint64_t start=0):
-        cdef bytes directory, names
-        cdef Job *job
-        self.held = list(patches)
-        self.failures = {}
-        self.batch.n = len(self.held)
-        self.batch.start = start
-        self.batch.jobs = <Job *>calloc(max(self.batch.n, 1), sizeof(Job))
-        if self.batch.jobs == NULL:
-            raise MemoryError
-        self.batch.link.what = &self.batch
-        self.batch.owner = <void *>self
-        self.write_to(out)
-        job = self.batch.jobs
-        for patch in self.held:
-            # The pointers are good as long as the tuple is, which is held here.
-            if not isinstance(patch, tuple):
-                raise TypeError(f"a patch is a tuple, not {patch!r}")
-            job.format, directory, names = patch
-            job.directory = directory
-            job.names = names
-            job.end = job.names + len(names)
-            job += 1
-
-    def __dealloc__(self):
-        free(self.batch.jobs)
-
-    cdef int write_to(self, out) except -1:
-        cdef uint8_t[::1] view = out
-        self.out = out
-        self.batch.room = view.shape[0]
-        self.batch.out = &view[0] if view.shape[0] else NULL
-        return 0
-
-    cdef int enlarge(self, larger) except -1:
-        self.write_to(larger(self.out, self.batch.start, self.batch.needed))
-        return 0
-
-    @property
-    def patches(self):
-        """Number of patches."""
-        return self.batch.n
-
-    @property
-    def ended(self):
-        """Whether a line has said that it is done."""
-        return self.batch.ended
-
-    @property
-    def waits(self):
-        """How often the system made its thread wait, for a file that is not in memory
-        or for a lock; None where the system does not tell."""
-        return None if self.batch.waits < 0 else self.batch.waits
-
-    def results(self):
-        """What became of the patches that were come to.
-
-        Returns
-        -------
-        list of (start, stop, header, mark, digest) or PatchError
-            As of `Encoder.encode`.
-        """
-        cdef Py_ssize_t i
-        cdef Job *job = self.batch.jobs
-        results = []
-        for i in range(self.batch.at):
-            failure = self.failures.get(i) if self.failures else None
-            results.append(failure if failure is not None else (
-                job.start, job.stop,
-                PyBytes_FromStringAndSize(<char *>self.batch.out + job.start, job.length),
-                job.mark, PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
-            job += 1
-        return results
-
-
-cdef class Line:
-    """Tasks that wait for a thread, and tasks that have been done.
-
-    Parameters
-    ----------
-    larger : callable
-        Makes a larger buffer: takes the old one, the bytes of it that are used,
-        and the bytes that are needed; returns the new one with those copied.
-    """
-
-    cdef Queue waiting
-    cdef Queue done
-    cdef object larger
-    cdef dict tasks              # address of a batch -> its task, which is kept alive so
-
-    def __cinit__(self, larger):
-        open_queue(&self.waiting)
-        open_queue(&self.done)
-        self.larger = larger
-        self.tasks = {}
-
-    def __dealloc__(self):
-        free_queue(&self.waiting)
-        free_queue(&self.done)
-
-    def put(self, Task task not None):
-        """Have a task done by one of the threads that serve."""
-        self.tasks[<size_t>&task.batch] = task
-        put(&self.waiting, &task.batch.link)
-
-    def wait(self, double seconds):
-        """Wait so long at most for a task to be done.
-
-        Returns
-        -------
-        Task or None
-            One that is done, in the order in which they were.
-        """
-        cdef Batch *batch
-        with nogil:
-            batch = <Batch *>take_within(&self.done, seconds)
-        if batch == NULL:
-            return None
-        batch.ended = True
-        return self.tasks.pop(<size_t>batch)
-
-    def dismiss(self, int threads):
-        """Have so many threads stop to serve, each when its task is done."""
-        send_away(&self.waiting, threads)
-
-    def close(self):
-        """Have all threads stop to serve; what was not begun is let lie."""
-        close_queue(&self.waiting)
-
-
-cdef void hand_in(Line line, Batch *batch) noexcept nogil:
-    put(&line.done, &batch.link)
 
 
 cdef class Encoder:

@@ -59,6 +59,7 @@ cdef uint64_t VALUE = 0xffffffff
 
 # What became of a patch.
 cdef enum Outcome:
+    UNSUITED = -2        # to its format
     FAILED = -1
     DONE = 0
     NEW_SHAPES = 1
@@ -215,13 +216,17 @@ cdef class Encoder:
         needed : int
             0 if all patches fitted; else the size in bytes that ``out`` must
             have for the first that did not.
+
+        Raises
+        ------
+        IndexError, ValueError
+            If there is no such format, or a patch has other files than it.
         """
         cdef Task task = Task(patches, out, start)
         cdef Problem problem
         cdef Outcome outcome
         self.begin()
         try:
-            self.prepare(task)
             while True:
                 with nogil:
                     outcome = self.run(&task.batch, &problem)
@@ -285,6 +290,11 @@ cdef class Encoder:
             the times of their last change and their extensions: as long as it
             stays the same, they have not changed. Or why a file cannot be looked
             at.
+
+        Raises
+        ------
+        IndexError, ValueError
+            As of `encode`.
         """
         cdef Task task = Task(patches, bytearray())
         cdef Job *job
@@ -294,10 +304,11 @@ cdef class Encoder:
         found = []
         self.begin()
         try:
-            self.prepare(task)
             for i in range(task.batch.n):
                 job = &task.batch.jobs[i]
                 problem.error = 0
+                if not self.suits(job):
+                    self.refuse(job)
                 with nogil:
                     failed = self.look(job, &problem)
                 found.append(self.failure(job, &problem) if failed else job.mark)
@@ -318,26 +329,24 @@ cdef class Encoder:
         self.busy = False
         self.loaded = False
 
-    cdef int prepare(self, Task task) except -1:
-        # Hold the patches to what is known of their formats.
-        cdef Py_ssize_t i
-        for i in range(task.batch.n):
-            format_, _, names = task.held[i]
-            if not 0 <= format_ < len(self.formats):
-                raise IndexError(f"no format {format_}")
-            if names.count(b"\0") != self.files[format_] or not names.endswith(b"\0"):
-                raise ValueError(f"format {format_} has {self.files[format_]} files, not {names!r}")
-        return 0
-
     cdef int attend(self, Task task, Outcome outcome, const Problem *problem) except -1:
         # What cannot be done without the GIL.
         cdef Job *job = &task.batch.jobs[task.batch.at]
         if outcome == NEW_SHAPES:
             self.learn(job.format)
+        elif outcome == UNSUITED:
+            self.refuse(job)
         elif outcome == FAILED:
             task.failures[task.batch.at] = self.failure(job, problem)
             task.batch.at += 1
         return 0
+
+    cdef int refuse(self, const Job *job) except -1:
+        # A patch that is not of its format: the caller's mistake, not that of a file.
+        if not 0 <= job.format < self.n_formats:
+            raise IndexError(f"no format {job.format}")
+        names = <bytes>job.names[:job.end - job.names]
+        raise ValueError(f"format {job.format} has {self.files[job.format]} files, not {names!r}")
 
     cdef failure(self, const Job *job, const Problem *problem):
         reason = problem.text.decode("utf-8", "replace")
@@ -389,14 +398,13 @@ cdef class Encoder:
         Problem *problem
     ) noexcept nogil:
         # One patch: read its files, find its header, decode its bands into place.
-        cdef const Plan *plan = self.current[job.format] if not self.loaded else NULL
+        cdef const Plan *plan
         start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         problem.error = 0
+        if not self.suits(job):
+            return UNSUITED
+        plan = self.current[job.format]
         if not self.loaded:
-            if not self.suits(job):
-                self.name[0] = 0
-                fail(problem, "does not have the names that its format asks for")
-                return FAILED
             # Most values are like the one before.
             if plan != NULL and start + plan.size <= room and not self.space.ordinary:
                 self.aim(job.format, plan, out + start)
@@ -405,7 +413,6 @@ cdef class Encoder:
             if self.load(job, problem):
                 return FAILED
         self.loaded = True
-        plan = self.current[job.format]
         if plan == NULL or not fits(plan, self.images):
             # What was read straight to its place is in the wrong one.
             if self.placed:

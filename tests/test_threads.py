@@ -130,6 +130,20 @@ def test_an_error_in_a_thread_is_of_its_task(tmp_path):
         finish(threads, 1)
 
 
+@pytest.mark.parametrize(
+    ("patch", "error"),
+    [((1, b"/", b"p\0"), IndexError), ((0, b"/", b"p"), ValueError)],
+)
+def test_a_patch_that_is_not_of_its_format_is_an_error(patch, error):
+    task = _tiff.Task([(0, b"/nowhere", b"p\0"), patch], np.empty(1, np.uint8))
+    with Threads(new_encoder, larger) as threads:
+        threads.put(task, 1)
+        assert finish(threads, 1) == [task]
+        assert isinstance(task.error, error)
+        threads.put(new_task(), 1)
+        finish(threads, 1)
+
+
 def test_no_wait_is_longer_for_a_clock_that_is_set_back(tmp_path):
     shim = compiled(tmp_path)
     if shim is None:

@@ -8,6 +8,7 @@ import re
 import struct
 import threading
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -511,10 +512,13 @@ def test_formats_of_a_batch_may_differ(tmp_path):
 def test_wrong_use_is_refused():
     encoder = _tiff.Encoder([[["A"]]], [".tif"])
     out = np.empty(64, np.uint8)
-    with pytest.raises(IndexError):
-        encoder.encode([(1, b"/", b"x\0")], out)
-    with pytest.raises(ValueError, match="has 1 files"):
-        encoder.encode([(0, b"/", b"x\0y\0")], out)
+    for use in (partial(encoder.encode, out=out), encoder.marks):
+        for number in (1, -1):
+            with pytest.raises(IndexError, match=f"no format {number}"):
+                use([(number, b"/", b"x\0")])
+        for names in (b"", b"x", b"x\0y", b"x\0y\0"):
+            with pytest.raises(ValueError, match="has 1 files, not b'"):
+                use([(0, b"/", b"x\0"), (0, b"/", names)])
     with pytest.raises(ValueError, match="extensions"):
         _tiff.Encoder([[["A"]]], [])
     assert encoder.encode([], out) == ([], 0)

@@ -3,6 +3,7 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp
 
 from queue cimport Queue, close_queue, free_queue, open_queue, put, send_away, take_within
 from task cimport Batch, Job
@@ -95,15 +96,23 @@ cdef class Task:
             As of `Encoder.encode`.
         """
         cdef Py_ssize_t i
-        cdef Job *job = self.batch.jobs
+        cdef const Job *job
+        cdef const char *value
+        cdef bytes header = b""
         results = []
         for i in range(self.batch.at):
+            job = &self.batch.jobs[i]
             failure = self.failures.get(i) if self.failures else None
-            results.append(failure if failure is not None else (
-                job.start, job.stop,
-                PyBytes_FromStringAndSize(<char *>self.batch.out + job.start, job.length),
-                job.mark, PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
-            job += 1
+            if failure is not None:
+                results.append(failure)
+                continue
+            value = <const char *>self.batch.out + job.start
+            # Mostly the same one, which need not be hashed anew by those who count them.
+            if <uint64_t>len(header) != job.length or memcmp(<char *>header, value, job.length):
+                header = PyBytes_FromStringAndSize(value, job.length)
+            results.append((
+                job.start, job.stop, header, job.mark,
+                PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
         return results
 
 

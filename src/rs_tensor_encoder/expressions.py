@@ -52,16 +52,21 @@ class Expression:
         SourceError
             If it matches but for bytes that are not UTF-8.
         """
+        # Of bytes, because re2 takes three times as long for text.
         try:
-            found = self._compiled.fullmatch(path)
+            found = self._compiled.fullmatch(path.encode())
         except UnicodeEncodeError:
-            valid = path.encode("utf-8", "replace").decode()
-            if self._compiled.fullmatch(valid) is None:
+            if self._compiled.fullmatch(path.encode("utf-8", "replace")) is None:
                 return None
             raise SourceError(
                 f"{path!r}: the name is not valid UTF-8, so it cannot be a key"
             ) from None
-        return None if found is None else Match(found.groupdict())
+        if found is None:
+            return None
+        groups = found.groupdict() if self.groupindex else {}
+        return Match(
+            {name: None if text is None else text.decode() for name, text in groups.items()}
+        )
 
 
 class Match:

@@ -252,8 +252,10 @@ def _evidence(partial: str, keys: Iterable[bytes]) -> Iterator[digests.Entry]:
     with journal.Journal(partial) as notes:
         entries = notes.entries()
         for key in keys:
+            entry = next(entries, None)
             # An entry without a record is of a commit that did not come about.
-            entry = next((entry for entry in entries if entry.key >= key), None)
+            while entry is not None and entry.key < key:
+                entry = next(entries, None)
             if entry is None or entry.key != key:
                 raise EncoderError(
                     f"{partial}: has no digest of {key!r}; this is a defect of rs-tensor-encoder, "

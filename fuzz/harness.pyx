@@ -9,21 +9,22 @@ must not happen ends the process, and the fuzzer keeps the file.
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
 from handle cimport Handle, close_handle, open_handle
 from image cimport ADOBE_DEFLATE, DEFLATE, NONE, Image, find_chunk, read_image
 from problem cimport Problem
-from tags cimport Source
+from straight cimport Straight, holds
+from tags cimport Source, value as entry_value
 
 cdef enum:
     # Decoded bytes beyond which a file is refused: small, so that many are tried.
     LIMIT = 1 << 22
 
 
-cdef void require(bint holds, const char *what, const Problem *problem) noexcept nogil:
-    if not holds:
+cdef void require(bint so, const char *what, const Problem *problem) noexcept nogil:
+    if not so:
         fprintf(stderr, "it must be that %s (%s)\n", what, problem.text)
         abort()
 
@@ -161,6 +162,34 @@ cdef bint opened(const Source *source, const Image *image, Problem *problem) noe
     return True
 
 
+cdef void straight(
+    const Source *source, const Image *image, const uint8_t *ours, Problem *problem
+) noexcept nogil:
+    """A file of which only the front is there: where a guess holds, the rest is its pixels."""
+    cdef Straight guessed
+    cdef Source front
+    cdef Image same
+    cdef uint8_t *copy
+    guessed.head = entry_value(source, &image.offsets, 0)
+    if image.samples != 1 or not 8 <= guessed.head <= source.size:
+        return
+    guessed.pixels = source.size - guessed.head
+    # In memory of its own, so that the sanitizer sees what is read beyond it.
+    copy = <uint8_t *>malloc(guessed.head)
+    if copy == NULL:
+        abort()
+    memcpy(copy, source.data, guessed.head)
+    if (
+        read_image(&front, copy, guessed.head, LIMIT, &same, problem) == 0
+        and holds(&guessed, &front, &same)
+    ):
+        require(guessed.pixels == plane_size(image), "a guess that holds is whole", problem)
+        require(
+            memcmp(source.data + guessed.head, ours, guessed.pixels) == 0,
+            "pixels that lie straight are those that are decoded", problem)
+    free(copy)
+
+
 cdef public int fuzz_both(const uint8_t *data, size_t size) noexcept nogil:
     """The ways of decoding: the pixels are those of libtiff, where it has any."""
     cdef Source source
@@ -178,10 +207,10 @@ cdef public int fuzz_both(const uint8_t *data, size_t size) noexcept nogil:
     theirs = room(&image, 0xAA)
     if open_workspace(&ordinary, LIMIT, True):
         abort()
-    if (
-        decode(workspace(), &source, &image, ours, offsets, &problem) == 0
-        and opened(&source, &image, &problem)
-    ):
+    result = decode(workspace(), &source, &image, ours, offsets, &problem)
+    if result == 0:
+        straight(&source, &image, ours, &problem)
+    if result == 0 and opened(&source, &image, &problem):
         result = decode(&ordinary, &source, &image, theirs, offsets, &problem)
         require(
             result == 0 or image.compression in (NONE, ADOBE_DEFLATE, DEFLATE),

@@ -53,7 +53,7 @@ BELOW = {
     "sample": {"errors"},
     "preview": {"errors"},
     "decoders": {"errors"},
-    "target": {"database", "digests", "errors", "journal", "manifest", "sources"},
+    "target": {"digests", "errors", "journal", "manifest", "opening", "plain", "sources"},
     "batches": {"_tiff", "database", "errors", "layout", "recognise", "sources"},
     "crew": {"batches", "machine"},
     "kept": {

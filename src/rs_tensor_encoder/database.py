@@ -13,9 +13,7 @@ from typing import Any, Self
 import lmdb
 
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, SourceError, TargetError
-from rs_tensor_encoder.opening import DATA, LOCK, can_verify, open_environment, verify
-
-__all__ = ["DATA", "LOCK", "Record", "Writer", "can_verify", "space_for", "verify"]
+from rs_tensor_encoder.opening import open_environment
 
 #: What a database is grown by when it turns out larger than planned, in bytes.
 _GROWTH = 1 << 30

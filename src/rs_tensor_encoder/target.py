@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from rs_tensor_encoder import digests, journal, manifest
-from rs_tensor_encoder.database import DATA, LOCK, can_verify, verify
 from rs_tensor_encoder.errors import (
     EncoderError,
     OutOfSpaceError,
@@ -20,6 +19,8 @@ from rs_tensor_encoder.errors import (
     writing_failed,
 )
 from rs_tensor_encoder.manifest import FAILURES, Manifest
+from rs_tensor_encoder.opening import DATA, LOCK, can_verify, verify
+from rs_tensor_encoder.plain import counted, sized
 from rs_tensor_encoder.sources import Plan
 
 
@@ -196,8 +197,8 @@ def check_space(target: str, size: int) -> None:
     free = free_space(target)
     if free < size:
         raise OutOfSpaceError(
-            f"{target}: the database will take about {size / 1e6:,.1f} MB, but only "
-            f"{free / 1e6:,.1f} MB are free; nothing was written"
+            f"{target}: the database will take about {sized(size)}, but only {sized(free)} are "
+            "free; nothing was written"
         )
 
 
@@ -222,8 +223,8 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
         raise TargetError(f"{partial}: not a single patch could be encoded, so there is no target")
     if state.patches != len(keys):
         raise EncoderError(
-            f"{partial}: has {state.patches} records instead of {len(keys)}; this is a defect of "
-            "rs-tensor-encoder, please report it"
+            f"{partial}: has {counted(state.patches, 'record')} instead of {len(keys)}; this is a "
+            "defect of rs-tensor-encoder, please report it"
         )
     problems = verify(partial)
     if problems:

@@ -149,7 +149,9 @@ def test_no_wait_is_longer_for_a_clock_that_is_set_back(tmp_path):
     if shim is None:
         pytest.skip("setting a clock back needs Linux and a C compiler")
     waiting = "from rs_tensor_encoder import _tiff; assert _tiff.Line(None).wait(0.05) is None"
-    env = os.environ | {"FAULT_AHEAD": "3600", "LD_PRELOAD": str(shim)}
+    # Behind a sanitizer, which wants to be the first.
+    preload = f"{os.environ.get('LD_PRELOAD', '')} {shim}".strip()
+    env = os.environ | {"FAULT_AHEAD": "3600", "LD_PRELOAD": preload}
     # It would take an hour.
     subprocess.run([sys.executable, "-c", waiting], env=env, timeout=100, check=True)
 

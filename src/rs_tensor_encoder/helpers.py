@@ -1,6 +1,7 @@
 """Threads that do what is waited for, looking at files, ahead of the one that asks."""
 
 import _thread
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
@@ -15,11 +16,17 @@ R = TypeVar("R")
 # Seconds to wait for a helper before looking whether it lives.
 _TICK = 0.05
 
+# Helpers to begin with. More only stand in each other's way (there is one GIL) where
+# nothing is waited for; where a job takes longer than this, in seconds, while the
+# processors are idle, their number doubles.
+_FEW = 2
+_LONG = 0.002
+
 
 class _Job(Generic[T, R]):
     """A call of a function, and what came of it."""
 
-    __slots__ = ("_done", "_error", "_function", "_item", "_result")
+    __slots__ = ("_done", "_error", "_function", "_item", "_result", "done")
 
     def __init__(self, function: Callable[[T], R], item: T) -> None:
         self._function = function
@@ -39,7 +46,9 @@ class _Job(Generic[T, R]):
         return self._function(self._item)
 
     def wait(self, seconds: float) -> bool:
-        return self._done.acquire(timeout=seconds)
+        """Tell whether it is done, after so many seconds at most."""
+        self.done = self._done.acquire(timeout=seconds)
+        return self.done
 
     def result(self) -> R:
         if self._error is not None:
@@ -63,6 +72,7 @@ class Helpers:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._wanted = _FEW
         self._ahead = 2 * most
         self._jobs: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
         self._alive = Alive()
@@ -96,31 +106,38 @@ class Helpers:
         under_way: deque[_Job[T, R]] = deque()
         for item in items:
             under_way.append(_Job(function, item))
-            self._put(under_way[-1], len(under_way))
+            self._jobs.put(under_way[-1])
+            self._staff(len(under_way))
             if len(under_way) >= self._ahead:
-                yield self._finish(under_way.popleft())
+                yield self._finish(under_way)
         while under_way:
-            yield self._finish(under_way.popleft())
+            yield self._finish(under_way)
 
-    def _put(self, job: "_Job[Any, Any]", under_way: int) -> None:
-        self._jobs.put(job)
-        if self._started >= min(under_way, self._most):
-            return
-        try:
-            self._alive.start(_serve, self._jobs)
-            self._started += 1
-            self._living += 1
-        except (MemoryError, RuntimeError):
-            # The system allows no more.
-            self._most = self._started
+    def _staff(self, jobs: int) -> None:
+        while self._started < min(jobs, self._wanted, self._most):
+            try:
+                self._alive.start(_serve, self._jobs)
+                self._started += 1
+                self._living += 1
+            except (MemoryError, RuntimeError):
+                # The system allows no more.
+                self._most = self._started
 
-    def _finish(self, job: "_Job[T, R]") -> R:
-        while not job.wait(_TICK if self._living else 0):
+    def _finish(self, under_way: "deque[_Job[T, R]]") -> R:
+        job = under_way[0]
+        patience = _LONG
+        begun, spent = time.perf_counter(), time.process_time()
+        while not job.wait(patience if self._living else 0):
             self._living = self._alive.count()
             if self._living < self._started or not self._started:
                 # Perhaps one has died with this job.
-                return job.call()
-        return job.result()
+                break
+            if time.process_time() - spent < (time.perf_counter() - begun) / 2:
+                self._wanted *= 2
+                self._staff(len(under_way))
+            patience = min(2 * patience, _TICK)
+        under_way.popleft()
+        return job.result() if job.done else job.call()
 
     def _forget(self) -> None:
         """Let lie what nobody has begun."""

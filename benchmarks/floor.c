@@ -24,7 +24,9 @@
 #include <unistd.h>
 
 #define BATCH (5u << 19)
-#define SLOTS 16
+/* Batches under way: few, which stay in the processor's cache, but where all is waited for. */
+#define SLOTS 64
+#define FEW 16
 #define FILES 32
 #define HEADER 832
 
@@ -195,7 +197,7 @@ static void *work(void *unused)
         pthread_mutex_lock(&lock);
         int batch = next_batch++;
         if (batch < n_batches)
-            while (batch - written >= SLOTS) pthread_cond_wait(&room, &lock);
+            while (batch - written >= (mode ? FEW : SLOTS)) pthread_cond_wait(&room, &lock);
         pthread_mutex_unlock(&lock);
         if (batch >= n_batches) break;
         Slot *slot = &slots[batch % SLOTS];

@@ -141,7 +141,9 @@ for name in names:
     for result in results:
         if not isinstance(result, tuple):
             refused += 1
-            assert "memory" not in result.reason, result
+            # zstd itself refuses a frame that says it needs much, and takes nothing for it.
+            reason = result.reason.replace("Frame requires too much memory", "")
+            assert "memory" not in reason, result
 print(refused)
 """
 

@@ -56,6 +56,7 @@ cdef struct Image:
     uint64_t chunks      # strips or tiles in all, those of all planes
     Entry offsets        # of the strips or tiles
     Entry counts         # bytes of the strips or tiles
+    uint64_t end         # of all directories, if there is one only; else of any file
     uint16_t compression
     uint16_t predictor
     uint16_t fill_order
@@ -310,6 +311,9 @@ cdef inline int read_image(
         return -1
     if directory(source, at, &entries, &count, &next_at, problem):
         return -1
+    image.end = ~<uint64_t>0
+    if next_at == 0:
+        image.end = entries + count * (20 if source.big else 12) + (8 if source.big else 4)
     for i in range(count):
         where = entries + i * (20 if source.big else 12)
         tag = place(get16(source, where))

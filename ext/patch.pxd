@@ -90,7 +90,6 @@ cdef inline int load(
                 aim(format, NULL, NULL)
                 return load(patch, job, format, problem)
             patch.placed = True
-            patch.in_place += 1
             continue
         if wrong or plausible(source, image, problem):
             return blame(&patch.lookup, job, f)
@@ -112,7 +111,9 @@ cdef inline int fill_value(
     for f in range(format.files):
         source = &patch.sources[f]
         image = &patch.images[f]
-        if not format.straight[f].done:
+        if format.straight[f].done:
+            patch.in_place += 1
+        else:
             if decode(&patch.space, source, image, value, offsets, problem):
                 return blame(&patch.lookup, job, f)
             guess(&format.straight[f], source, image)

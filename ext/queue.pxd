@@ -112,7 +112,7 @@ cdef inline void *take_within(Queue *queue, double seconds) noexcept nogil:
     end.tv_sec += end.tv_nsec // 1000000000
     end.tv_nsec %= 1000000000
     pthread_mutex_lock(&queue.lock)
-    # Not even a wait that has ended already is for nothing: it lets others run.
+    # A wait of no length is left out: it would still let others run.
     while queue.first == NULL and seconds > 0:
         if pthread_cond_timedwait(&queue.filled, &queue.lock, &end):
             break

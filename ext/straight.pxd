@@ -28,8 +28,9 @@ cdef inline bint lies_straight(
     ):
         return False
     at = value(source, &image.offsets, 0)
-    # What a strip without an offset means is left to those who decode strips.
-    if at < 8:
+    # In front of the pixels, not in them, must it be said that there is no other page. (What a
+    # strip without an offset means is left to those who decode strips.)
+    if at < image.end:
         return False
     for i in range(image.chunks):
         size = row * min(image.chunk_height, image.height - i * image.chunk_height)
@@ -46,7 +47,8 @@ cdef inline bint holds(
 ) noexcept nogil:
     """Whether pixels that were read on a guess are all pixels of the image.
 
-    ``source`` ends where they begin, so that nothing was learnt from what is not there.
+    ``source`` ends where they begin, so that nothing was learnt from what is not there,
+    and nothing that stands there would have been learnt from the whole file.
     """
     return (
         image.width * image.height * image.itemsize == straight.pixels

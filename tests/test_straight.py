@@ -101,6 +101,28 @@ def turned():
 FILES = dict(variants())
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_whether_there_is_another_page_is_not_read_from_the_pixels(tmp_path, big):
+    """The pixels follow the last entry at once: what says where the next page is, is pixels."""
+    encoder = _tiff.Encoder([[["A"]]], [".tif"])
+    for name, first in (("none", 0), ("some", 1234)):
+        tiff = strips(np.full((8, 8), 1, "u2"), big=big)
+        data = tiff.data()
+        link = 8 if big else 4
+        end = len(data) - 128
+        pixels = struct.pack("<4H", first, 0, 0, 0) + data[end:][8:]
+        # One strip: its place is in its entry.
+        place = struct.pack("<Q" if big else "<I", end)
+        moved = struct.pack("<Q" if big else "<I", end - link)
+        data = data[: end - link].replace(place, moved) + pixels
+        (tmp_path / f"{name}.tif").write_bytes(data)
+    none, some = encode(encoder, tmp_path, ["none"], ["some"])
+    assert isinstance(none, bytes)
+    assert encoder.in_place == 0
+    assert some == alone(["some"], tmp_path)
+    assert "a directory is said to lie at byte 1234" in some
+
+
 @pytest.fixture
 def place(tmp_path):
     for name, data in FILES.items():
@@ -157,7 +179,7 @@ def test_no_file_leaves_anything_to_the_next(place):
     chosen = random.Random(0)
     encoder = _tiff.Encoder([[["B0"], ["B1"], ["B2"]]], [".tif"])
     # Mostly those that can be read straight, or change the shape of the value.
-    names = ["plain", "other pixels"] * 6 + ["signed", "turned"] * 2 + list(FILES)
+    names = ["plain", "other pixels"] * 30 + ["signed", "turned"] * 2 + list(FILES)
     patches = [chosen.choices(names, k=3) for _ in range(600)]
     expected = [alone(patch, place) for patch in patches]
     for at in range(0, len(patches), 20):

@@ -63,6 +63,56 @@ def test_large_trees_and_lists_of_free_pages_are_proved(tmp_path):
     assert proved(str(write(tmp_path, commits)))
 
 
+def long_free(directory):
+    """A database whose free pages are listed in a tree of several pages: a reader held them."""
+    path = write(directory, [[(b"a", 1)]])
+    with open_environment(str(directory), map_size=1 << 28, sync=False) as env, env.begin():
+        for number in range(700):
+            with env.begin(write=True) as txn:
+                txn.put(b"%d" % (number % 90), bytes(number))
+    return path
+
+
+def free_root(data):
+    """Where the page of the root of the free pages begins."""
+    metas = [struct.unpack_from("<40xQ48xQQ", data, at + 40) for at in (0, 4096)]
+    root, _, _ = max(metas, key=lambda meta: meta[2])
+    return root * 4096
+
+
+@needs_verifier
+def test_large_trees_of_free_pages_are_held_to_their_order(tmp_path):
+    path = long_free(tmp_path)
+    data = bytearray(path.read_bytes())
+    assert problems(path) == []
+    assert proved(str(path))
+    root = free_root(data)
+    _, _, flags, lower, _ = struct.unpack_from("<QHHHH", data, root)
+    nodes = struct.unpack_from(f"<{(lower - 16) // 2}H", data, root + 16)
+    assert flags == 1
+    assert len(nodes) > 4
+    # Ascending as bytes, descending as the numbers that they are.
+    for number, node in enumerate(nodes[1:]):
+        data[root + node + 8 : root + node + 16] = struct.pack(
+            ">Q", (number + 1) << 56 | 9 - number
+        )
+    path.write_bytes(data)
+    assert problems(path) != []
+    assert not proved(str(path))
+
+
+@needs_verifier
+def test_no_transaction_has_the_number_zero(tmp_path):
+    path = write(tmp_path, many(0))
+    data = bytearray(path.read_bytes())
+    root = free_root(data)
+    (node,) = struct.unpack_from("<H", data, root + 16)
+    data[root + node + 8 : root + node + 16] = bytes(8)
+    path.write_bytes(data)
+    assert problems(path) != []
+    assert not proved(str(path))
+
+
 def test_other_kinds_of_database_are_not_proved(tmp_path):
     path = write(tmp_path, [[(b"a", 5)]])
     assert proved(str(path))

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-# Seconds between two looks whether the threads have left.
+# Seconds between two looks whether the threads have left: the first, and the longest.
 _TICK = 0.0005
+_LONG_TICK = 0.05
 
 
 class Alive:
@@ -34,8 +35,8 @@ class Alive:
             If the system does not allow it.
         """
         call = partial(function, argument)
+        self._calls.append(weakref.ref(call))
         try:
-            self._calls.append(weakref.ref(call))
             _thread.start_new_thread(call, ())
         except (MemoryError, RuntimeError):
             self._calls.pop()
@@ -50,5 +51,7 @@ class Alive:
 
     def join(self) -> None:
         """Wait until all have left."""
+        tick = _TICK
         while self.count():
-            time.sleep(_TICK)
+            time.sleep(tick)
+            tick = min(2 * tick, _LONG_TICK)

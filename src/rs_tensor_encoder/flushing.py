@@ -58,7 +58,9 @@ class WriteBack:
         self._grown += size
         if self._grown >= _STEP and self._file >= 0:
             self._grown = 0
-            self._ends.put(os.fstat(self._file).st_size)
+            # Whoever writes the file learns what is wrong with it.
+            with suppress(MemoryError, OSError):
+                self._ends.put(os.fstat(self._file).st_size)
 
     def _close(self) -> None:
         if self._file >= 0:

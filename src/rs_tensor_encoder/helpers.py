@@ -130,10 +130,10 @@ class Helpers:
         while not job.wait(patience if self._living else 0):
             self._living = self._alive.count()
             if self._living < self._started or not self._started:
-                # Perhaps one has died with this job.
+                # Perhaps one has died with this job, or with one of those to come.
                 break
             if time.process_time() - spent < (time.perf_counter() - begun) / 2:
-                self._wanted *= 2
+                self._wanted = min(2 * self._wanted, self._most)
                 self._staff(len(under_way))
             patience = min(2 * patience, _TICK)
         under_way.popleft()

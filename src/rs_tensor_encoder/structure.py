@@ -56,16 +56,19 @@ class _Nodes(NamedTuple):
 
     page: Any
     kind: int
+    reverse: bool
     begins: Any
     flags: Any
     key_sizes: Any
     sizes: Any
 
     def keys(self) -> list[bytes]:
+        """The keys as bytes that sort as they do; numbers, little-endian, from their end."""
         data = self.page.tobytes()
         begins = (self.begins + 8).tolist()
         sizes = self.key_sizes.tolist()
-        return [data[at : at + size] for at, size in zip(begins, sizes, strict=True)]
+        keys = [data[at : at + size] for at, size in zip(begins, sizes, strict=True)]
+        return [key[::-1] for key in keys] if self.reverse else keys
 
     def data(self) -> Any:
         """Where the data of each node begin."""
@@ -125,9 +128,8 @@ class _Proof:
 
     def _meta(self, index: int) -> tuple[Any, ...]:
         page = self._bytes(index * _PAGE, _HEAD + _METADATA.size)
-        number, _, flags, *_ = _HEADER.unpack_from(page)
         found = _METADATA.unpack_from(page, _HEAD)
-        _require(number == index and flags & _META)
+        _require(_HEADER.unpack_from(page) == (index, 0, _META, 0, 0))
         _require(found[:2] == (_MAGIC, _VERSION))
         # The size of a page stands where the free database has its padding.
         _require(_DATABASE.unpack(found[4])[0] == _PAGE)
@@ -169,7 +171,8 @@ class _Proof:
             _require(_METAS <= number < self.end and level <= _DEEP and len(pages) < self.end)
             pages.append(number)
             depth = max(depth, level)
-            nodes = _nodes(self._bytes(number * _PAGE, _PAGE), number)
+            reverse = database.flags == _INTEGER_KEY
+            nodes = _nodes(self._bytes(number * _PAGE, _PAGE), number, reverse=reverse)
             if nodes.kind == _LEAF:
                 yield nodes
                 continue
@@ -219,14 +222,14 @@ class _Proof:
     def _free(self, database: _Database) -> None:
         """Collect the pages that are free, which a tree of its own lists by transaction."""
         _require(database.flags == _INTEGER_KEY)
-        last = b""
+        # Of transactions, the first of which has the number 1.
+        last = bytes(8)
         entries = overflow = 0
         for leaf in self._leaves(database):
             keys = leaf.keys()
             _require(all(len(key) == 8 for key in keys))
-            # Read from its end, a little-endian number sorts as bytes do.
-            last = _ascending([key[::-1] for key in keys], last)
-            _require(0 < int.from_bytes(last) <= self.transaction)
+            last = _ascending(keys, last)
+            _require(int.from_bytes(last) <= self.transaction)
             entries += len(keys)
             overflow += self._values(leaf)
             page = leaf.page.tobytes()
@@ -250,7 +253,7 @@ class _Proof:
         self._in_use(pages, np.ones(len(pages)))
 
 
-def _nodes(data: bytes, number: int) -> _Nodes:
+def _nodes(data: bytes, number: int, *, reverse: bool) -> _Nodes:
     """Take a page of a tree apart."""
     found, _, kind, lower, upper = _HEADER.unpack_from(data)
     _require(found == number and kind in (_BRANCH, _LEAF))
@@ -263,7 +266,9 @@ def _nodes(data: bytes, number: int) -> _Nodes:
     heads = page[begins[:, None] + np.arange(8)].view("<u2").astype(np.int64)
     key_sizes = heads[:, 3]
     _require((begins + 8 + key_sizes <= _PAGE).all())
-    return _Nodes(page, kind, begins, heads[:, 2], key_sizes, heads[:, 0] | heads[:, 1] << 16)
+    return _Nodes(
+        page, kind, reverse, begins, heads[:, 2], key_sizes, heads[:, 0] | heads[:, 1] << 16
+    )
 
 
 def _ascending(keys: list[bytes], last: bytes) -> bytes:

@@ -94,9 +94,10 @@ class Threads:
 
 
 def _serve(encoder: _tiff.Encoder, line: _tiff.Line) -> None:
-    if hasattr(os, "SCHED_BATCH"):
-        # A thread that wakes up for a task would push the one that handed it out, and that
-        # writes, off its processor (measured: 22 us for each patch of Sentinel-2).
+    # A thread that wakes up for a task would push the one that handed it out, and that
+    # writes, off its processor (measured: 22 us for each patch of Sentinel-2). Where the
+    # user has chosen another policy, it stays.
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     encoder.serve(line)

@@ -37,7 +37,7 @@ class _Bar(tqdm):  # type: ignore[misc]
     def close(self) -> None:
         """Take the bar away."""
         if not self.disable:
-            self.display(" " * (self.format_dict["ncols"] + _FREE))
+            self.display(" " * ((self.format_dict["ncols"] or 0) + _FREE))
         super().close()
 
 

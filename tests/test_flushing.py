@@ -55,7 +55,7 @@ def test_a_disk_that_is_slow_is_asked_for_all_that_has_come_meanwhile(tmp_path, 
     for _ in range(3):
         grow(path, disk, STEP)
     assert disk._latest() == 3 * STEP
-    disk.__exit__(None, None, None)
+    disk.close()
     assert parts == []
 
 
@@ -78,6 +78,6 @@ def test_it_goes_on_without_descriptors_or_threads(tmp_path, parts, monkeypatch)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     disk.grown(STEP)
-    disk.__exit__(None, None, None)
+    disk.close()
     assert len(parts) <= 1
     assert sorted(os.listdir("/proc/self/fd")) == before

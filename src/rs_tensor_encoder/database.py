@@ -7,11 +7,11 @@ unnamed database, and nothing else is in it.
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import lmdb
 
+from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, SourceError, TargetError
 from rs_tensor_encoder.opening import open_environment
 
@@ -35,7 +35,7 @@ def space_for(records: int, length: float) -> int:
     return int(records * (pages * _PAGE + 160)) + 16 * _PAGE
 
 
-class Writer:
+class Writer(Closing):
     """Appends records to a database and commits them; the only writer there is.
 
     Parameters
@@ -57,17 +57,6 @@ class Writer:
             raise self._translated(error, 0) from None
         with self._env.begin() as txn, txn.cursor() as cursor:
             self._last = cursor.key() if cursor.last() else b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def keys(self) -> Iterator[bytes]:
         """Keys of all records, in order."""

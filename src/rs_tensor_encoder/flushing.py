@@ -7,11 +7,10 @@ the final sync would wait for all of that. Nothing is promised before that sync.
 import os
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.alive import Alive
+from rs_tensor_encoder.closing import Closing
 
 # Bytes that are written back in one go.
 _STEP = 16 << 20
@@ -20,7 +19,7 @@ _STEP = 16 << 20
 _METAS = 2 * 4096
 
 
-class WriteBack:
+class WriteBack(Closing):
     """A thread that has a growing file written back; where there can be none, nobody does.
 
     Parameters
@@ -38,20 +37,13 @@ class WriteBack:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self._alive.start(self._serve, self._file)
         except (MemoryError, OSError, RuntimeError):
-            self._close()
+            self._release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Have the thread leave, and wait until it has."""
         self._ends.put(None)
         self._alive.join()
-        self._close()
+        self._release()
 
     def grown(self, size: int) -> None:
         """Take note that the file has grown by so many bytes."""
@@ -62,7 +54,7 @@ class WriteBack:
             with suppress(MemoryError, OSError):
                 self._ends.put(os.fstat(self._file).st_size)
 
-    def _close(self) -> None:
+    def _release(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -5,10 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rs_tensor_encoder.alive import Alive
+from rs_tensor_encoder.closing import Closing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +61,7 @@ def _serve(jobs: "SimpleQueue[_Job[Any, Any] | None]") -> None:
         job.run()
 
 
-class Helpers:
+class Helpers(Closing):
     """Threads that call functions ahead; where there can be none, it goes on without.
 
     Parameters
@@ -78,15 +78,8 @@ class Helpers:
         self._alive = Alive()
         self._started = self._living = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Have all leave, and wait until they have; what nobody has begun is let lie."""
         self._forget()
         for _ in range(self._alive.count()):
             self._jobs.put(None)

@@ -15,12 +15,12 @@ import struct
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from rs_tensor_encoder import digests
+from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
 
@@ -47,7 +47,7 @@ def packed(key: bytes, length: int, digest: bytes, mark: int) -> bytes:
     return _ENTRY.pack(digest, length, mark, len(key)) + key
 
 
-class Journal:
+class Journal(Closing):
     """The journal in a directory; made if it is not there.
 
     Parameters
@@ -76,15 +76,8 @@ class Journal:
         # Each run begins with an empty block.
         self.append(b"")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; nothing is forced to the disk by that."""
         os.close(self._file)
 
     def append(self, entries: bytes) -> None:

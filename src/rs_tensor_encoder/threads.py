@@ -5,14 +5,14 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.alive import Alive
+from rs_tensor_encoder.closing import Closing
 
 
-class Threads:
+class Threads(Closing):
     """Threads that serve one line of tasks, each with an encoder of its own.
 
     All methods are for one thread, the one that made it.
@@ -36,15 +36,8 @@ class Threads:
         self._size = 0
         self._most = sys.maxsize
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Have all leave when their task is done, and wait until they have."""
         self._line.close()
         self._alive.join()
 

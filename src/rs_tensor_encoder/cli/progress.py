@@ -2,11 +2,11 @@
 
 import sys
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tqdm import tqdm
 
+from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.plain import counted, sized
 
 # Seconds between two lines where there is no terminal.
@@ -41,7 +41,7 @@ class _Bar(tqdm):  # type: ignore[misc]
         super().close()
 
 
-class Progress:
+class Progress(Closing):
     """Counts patches and bytes to stderr.
 
     Parameters
@@ -69,15 +69,8 @@ class Progress:
                 total=total, desc=label, unit=" patches", dynamic_ncols=True, leave=False
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
 

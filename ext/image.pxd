@@ -1,11 +1,11 @@
 # What a TIFF file in memory says of its image. Every size is computed in 64 bits
 # and held to a limit before anything is allocated. TIFF 6.0, sections 3 to 15.
 
-from libc.math cimport ceil, fabs, floor, frexp, rint
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
-from libc.stdlib cimport strtod, strtoll, strtoull
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memset
 
+from dtype cimport DType, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64
+from nodata cimport read_nodata
 from problem cimport Problem, fail, fail1, fail2, fail3
 from tags cimport (
     Entry, Source, directory, inside, is_count, number, only_image, open_source,
@@ -38,11 +38,6 @@ cdef enum SampleFormat:
 cdef enum Layout:
     INTERLEAVED = 1      # PlanarConfiguration: the samples of a pixel together
     SEPARATE = 2         # PlanarConfiguration: one plane per sample
-
-cdef enum DType:
-    # The order in which safetensors sorts tensors, ascending; it writes them
-    # descending (safetensors 0.3.1 and newer, enum Dtype).
-    U8, I8, I16, U16, F16, I32, U32, F32, F64, I64, U64
 
 cdef struct Image:
     uint64_t width       # pixels
@@ -109,80 +104,6 @@ cdef inline int colours(
         return fail(problem, "LogL and LogLuv images are not supported: their colours "
                     "would have to be converted")
     return 0
-
-
-cdef inline double clamped(double x, double least, double most) noexcept nogil:
-    """Nearest whole number inside a type's range; NaN becomes 0, as in GDAL."""
-    if x != x:
-        return 0
-    if x <= least:
-        return least
-    if x >= most:
-        return most
-    return floor(x + 0.5) if x >= 0 else ceil(x - 0.5)
-
-
-cdef inline uint16_t half(double x) noexcept nogil:
-    """The bits of the nearest 16-bit float (IEEE 754 binary16, ties to even)."""
-    cdef int exponent
-    cdef uint16_t sign = 0x8000 if x < 0 else 0
-    cdef double fraction
-    if x != x:
-        return 0x7E00
-    x = fabs(x)
-    if x >= 65520:
-        return sign | 0x7C00
-    if x < 6.103515625e-05:
-        return sign | <uint16_t>rint(x * 16777216)
-    fraction = frexp(x, &exponent)
-    # A fraction that rounds up to the next power of two carries into the exponent.
-    return sign | <uint16_t>(((exponent + 14) << 10) + <int>rint(fraction * 2048) - 1024)
-
-
-cdef inline void set_nodata(
-    const Source *source, const Entry *entry, Image *image
-) noexcept nogil:
-    """Keep GDAL's nodata value (tag 42113, text) as one sample: it fills sparse chunks."""
-    cdef char text[512]
-    cdef char *end
-    cdef uint64_t n = entry.count
-    cdef double x
-    cdef int64_t i64
-    cdef uint64_t u64
-    cdef float f32
-    memset(image.nodata, 0, sizeof(image.nodata))
-    if n == 0 or entry.type != 2:
-        return
-    n = min(n, sizeof(text) - 1)
-    memcpy(text, source.data + entry.at, n)
-    text[n] = 0
-    x = strtod(text, &end)
-    if end == text:
-        return
-    if image.dtype == I64:
-        i64 = strtoll(text, NULL, 10)
-        memcpy(image.nodata, &i64, 8)
-    elif image.dtype == U64:
-        u64 = 0 if x < 0 else strtoull(text, NULL, 10)
-        memcpy(image.nodata, &u64, 8)
-    elif image.dtype == F64:
-        memcpy(image.nodata, &x, 8)
-    elif image.dtype == F32:
-        f32 = <float>x
-        memcpy(image.nodata, &f32, 4)
-    elif image.dtype == F16:
-        u64 = half(x)
-        memcpy(image.nodata, &u64, 2)
-    elif image.dtype in (U8, U16, U32):
-        u64 = <uint64_t>clamped(
-            x, 0, 255 if image.dtype == U8 else 65535 if image.dtype == U16 else 4294967295)
-        memcpy(image.nodata, &u64, image.itemsize)
-    elif image.dtype in (I8, I16, I32):
-        i64 = <int64_t>clamped(
-            x,
-            -128 if image.dtype == I8 else -32768 if image.dtype == I16 else -2147483648,
-            127 if image.dtype == I8 else 32767 if image.dtype == I16 else 2147483647)
-        memcpy(image.nodata, &i64, image.itemsize)
 
 
 cdef inline int chunk_table(
@@ -382,7 +303,7 @@ cdef inline int read_image(
             image.width, image.height, limit)
     if chunk_table(source, image, rows, tile_width, tile_height, limit, problem):
         return -1
-    set_nodata(source, &tags[NODATA], image)
+    read_nodata(source, &tags[NODATA], image.dtype, image.itemsize, image.nodata)
     return only_image(source, next_at, problem)
 
 

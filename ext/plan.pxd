@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from image cimport DType, Image
+from dtype cimport DType
+from image cimport Image
 
 cdef struct Shape:
     uint64_t width

@@ -115,6 +115,14 @@ class Layout:
         groups["name"] = path.rpartition("/")[2]
         return groups
 
+    def key_of(self, path: str) -> str | None:
+        """Return the key of a patch if a path, as for `match`, is a patch's, else None."""
+        # Asked for every name in a source; most keys are the name.
+        if self.key == "{name}":
+            return path.rpartition("/")[2] if self.pattern.fullmatch(path) else None
+        groups = self.match(path)
+        return None if groups is None else self.key.format_map(groups)
+
     def names(self, groups: Mapping[str, str], variant: int = 0) -> list[str]:
         """Names of a patch's files, without extension, relative to their directory.
 

@@ -263,6 +263,7 @@ cdef class Encoder:
             self.refuse(job)
         elif outcome == FAILED:
             task.failures[task.batch.at] = self.failure(job, problem)
+            job.failed = True
             task.batch.at += 1
         return 0
 

@@ -17,6 +17,13 @@ cdef struct Job:
     XXH128_canonical_t digest    # of the value
     const char *end      # of the names
     const Plan *plan     # of the value, while it is encoded
+    bint failed
+
+cdef struct Fact:
+    # What is to be known of a value later on; where it stands, integers are aligned.
+    XXH128_canonical_t digest
+    uint64_t length
+    uint64_t mark
 
 cdef struct Batch:
     # Patches that are encoded one behind the other.

@@ -1,12 +1,12 @@
 # Tasks and the line that they stand in: the work that is handed out, as Python sees it.
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from queue cimport Queue, close_queue, free_queue, open_queue, put, send_away, take_within
-from task cimport Batch, Job
+from task cimport Batch, Fact, Job
 
 
 cdef class Task:
@@ -25,11 +25,13 @@ cdef class Task:
         Where the values are: a larger one if they did not fit.
     error : BaseException or None
         What has kept the batch from being encoded.
+    failures : dict of int to PatchError
+        Why patches could not be encoded, by their index.
     """
 
     cdef Batch batch
     cdef list held
-    cdef dict failures           # index -> PatchError
+    cdef readonly dict failures
     cdef readonly object out
     cdef readonly object error
 
@@ -102,9 +104,8 @@ cdef class Task:
         results = []
         for i in range(self.batch.at):
             job = &self.batch.jobs[i]
-            failure = self.failures.get(i) if self.failures else None
-            if failure is not None:
-                results.append(failure)
+            if job.failed:
+                results.append(self.failures[i])
                 continue
             value = <const char *>self.batch.out + job.start
             # Mostly the same one, which need not be hashed anew by those who count them.
@@ -114,6 +115,84 @@ cdef class Task:
                 job.start, job.stop, header, job.mark,
                 PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
         return results
+
+    @property
+    def size(self):
+        """Bytes of all values."""
+        cdef Py_ssize_t i
+        cdef uint64_t size = 0
+        for i in range(self.batch.at):
+            if not self.batch.jobs[i].failed:
+                size += self.batch.jobs[i].stop - self.batch.jobs[i].start
+        return size
+
+    def values(self):
+        """The values of the patches that have not failed.
+
+        Returns
+        -------
+        list of memoryview
+            Slices of ``out``.
+        """
+        cdef Py_ssize_t i
+        out = memoryview(self.out)
+        return [
+            out[self.batch.jobs[i].start:self.batch.jobs[i].stop]
+            for i in range(self.batch.at) if not self.batch.jobs[i].failed]
+
+    def headers(self):
+        """The headers of those values, each with the number of values that have it.
+
+        Returns
+        -------
+        list of (bytes, int)
+            A header may be there more than once.
+        """
+        cdef Py_ssize_t i
+        cdef const Job *job
+        cdef const char *value
+        cdef const char *header = NULL
+        cdef uint64_t length = 0
+        found = []
+        count = 0
+        for i in range(self.batch.at):
+            job = &self.batch.jobs[i]
+            if job.failed:
+                continue
+            value = <const char *>self.batch.out + job.start
+            # Mostly the same one.
+            if header == NULL or length != job.length or memcmp(header, value, length):
+                if count:
+                    found.append((PyBytes_FromStringAndSize(header, length), count))
+                header, length, count = value, job.length, 0
+            count += 1
+        if count:
+            found.append((PyBytes_FromStringAndSize(header, length), count))
+        return found
+
+    def facts(self):
+        """What is to be known of those values later on.
+
+        Returns
+        -------
+        bytes
+            Of each, 32 bytes: its XXH3 digest (16 bytes), then its length and what
+            `Encoder.marks` says of its files (little-endian, unsigned, 64 bits each).
+        """
+        cdef Py_ssize_t i
+        cdef const Job *job
+        cdef bytes found = PyBytes_FromStringAndSize(
+            NULL, (self.batch.at - len(self.failures)) * sizeof(Fact))
+        cdef Fact *fact = <Fact *>PyBytes_AsString(found)
+        for i in range(self.batch.at):
+            job = &self.batch.jobs[i]
+            if job.failed:
+                continue
+            fact.digest = job.digest
+            fact.length = job.stop - job.start
+            fact.mark = job.mark
+            fact += 1
+        return found
 
 
 cdef class Line:

@@ -6,7 +6,7 @@ from rs_tensor_encoder import crew
 from rs_tensor_encoder.batches import Batch
 from rs_tensor_encoder.crew import Crew
 
-MEGABYTE = Batch([], 1 << 20)
+MEGABYTE = Batch([], [], 1 << 20)
 
 
 @pytest.fixture
@@ -95,6 +95,6 @@ def test_memory_bounds_what_is_under_way(clock):
         pass_time(subject, clock, busy=0.1)
     assert subject.has_room(60, 30, MEGABYTE, first_ended=False)
     assert not subject.has_room(60, 36, MEGABYTE, first_ended=False)
-    large = Batch([], 20 << 20)
+    large = Batch([], [], 20 << 20)
     assert subject.has_room(2, 3, large, first_ended=False)
     assert not subject.has_room(3, 3, large, first_ended=False)

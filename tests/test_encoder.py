@@ -388,17 +388,20 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
 
 
 def test_batches_depend_on_the_plan_alone(bigearthnet):
-    count = len(bigearthnet.patches)
+    patches = bigearthnet.patches * 20
     # About 1 MB a batch: 6 Sentinel-2 or 9 Sentinel-1 patches.
-    batches = list(cut(bigearthnet.patches * 20, [115344.0, 160832.0]))
-    assert sum(len(batch.patches) for batch in batches) == 20 * count
-    assert all(6 <= len(batch.patches) <= 9 for batch in batches[:-1])
+    batches = list(cut(bigearthnet, patches, [115344.0, 160832.0]))
+    assert [key for batch in batches for key in batch.keys] == [patch.key for patch in patches]
+    assert [files for batch in batches for files in batch.files] == [
+        bigearthnet.files(patch) for patch in patches
+    ]
+    assert all(6 <= len(batch.keys) <= 9 for batch in batches[:-1])
     assert all(batch.size <= 1 << 20 for batch in batches)
     # Where nothing is known of the sizes, batches are small.
-    unknown = cut(bigearthnet.patches * 20, [0.0, 0.0])
-    assert max(len(batch.patches) for batch in unknown) == 16
-    large = list(cut(bigearthnet.patches, [1e9, 1e9]))
-    assert [len(batch.patches) for batch in large] == [1] * count
+    unknown = cut(bigearthnet, patches, [0.0, 0.0])
+    assert max(len(batch.keys) for batch in unknown) == 16
+    large = list(cut(bigearthnet, bigearthnet.patches, [1e9, 1e9]))
+    assert [len(batch.keys) for batch in large] == [1] * len(bigearthnet.patches)
 
 
 def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):

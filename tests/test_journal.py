@@ -1,24 +1,25 @@
 """What a run has written so far: whole up to the place where it was torn."""
 
 import os
+import struct
 from itertools import pairwise
 
 import pytest
 
 from rs_tensor_encoder import digests
 from rs_tensor_encoder.errors import OutOfSpaceError
-from rs_tensor_encoder.journal import NAME, UNKNOWN, Entry, Journal, packed
+from rs_tensor_encoder.journal import NAME, UNKNOWN, Journal
 
 
-def entries_of(text, mark):
-    """Entries of one commit: a key per letter."""
-    digest = digests.digest_of(b"abcd")
-    return b"".join(packed(letter.encode(), 4, digest, mark) for letter in text)
+def note(journal, text, mark):
+    """Add the entries of one commit: a key per letter."""
+    fact = struct.pack("<16sQQ", digests.digest_of(b"abcd"), 4, mark)
+    journal.append([letter.encode() for letter in text], fact * len(text))
 
 
 def found(directory):
     with Journal(str(directory)) as journal:
-        return {entry.key.decode(): entry.mark for entry in journal.entries()}
+        return {key.decode(): mark for key, _, _, mark in journal.entries()}
 
 
 def test_entries_come_sorted_and_the_newest_counts(tmp_path):
@@ -26,27 +27,28 @@ def test_entries_come_sorted_and_the_newest_counts(tmp_path):
     for mark, commits in enumerate(runs, 1):
         with Journal(str(tmp_path)) as journal:
             for commit in commits:
-                journal.append(entries_of(commit, mark))
+                note(journal, commit, mark)
     expected = {"a": 2, "b": 1, "c": 2, "d": 1, "e": 2, "f": 3, "g": 3, "h": 1}
     assert found(tmp_path) == expected
     assert list(found(tmp_path)) == sorted(expected)
 
 
 def test_an_entry_says_what_the_value_is(tmp_path):
-    entries = [
-        Entry(b"a", 4, digests.digest_of(b"cdef"), 9),
-        Entry(b"c", 2, digests.digest_of(b"gh"), 8),
-    ]
+    digest = digests.digest_of(b"cdef")
+    facts = digest + struct.pack("<QQ", 4, 9) + bytes(16) + struct.pack("<QQ", 2**40, 2**64 - 1)
     with Journal(str(tmp_path)) as journal:
-        journal.append(b"".join(packed(*entry) for entry in entries))
-        assert list(journal.entries()) == entries
+        journal.append([b"a", b"c" * 511], facts)
+        assert list(journal.entries()) == [
+            (b"a", 4, digest, 9),
+            (b"c" * 511, 2**40, bytes(16), 2**64 - 1),
+        ]
 
 
 def test_what_is_torn_is_cut_off(tmp_path):
     with Journal(str(tmp_path)) as journal:
         ends = [(os.path.getsize(journal.path), "")]
         for commit, text in (("ab", "ab"), ("c", "abc"), ("def", "abcdef")):
-            journal.append(entries_of(commit, 1))
+            note(journal, commit, 1)
             ends.append((os.path.getsize(journal.path), text))
     data = (tmp_path / NAME).read_bytes()
     assert len(data) == ends[-1][0]
@@ -56,14 +58,14 @@ def test_what_is_torn_is_cut_off(tmp_path):
             assert "".join(found(tmp_path)) == text
             # What comes now is behind what was whole.
             with Journal(str(tmp_path)) as journal:
-                journal.append(entries_of("x", 2))
+                note(journal, "x", 2)
             assert found(tmp_path) == dict.fromkeys(text, 1) | {"x": 2}
 
 
 def test_a_flipped_bit_is_never_believed(tmp_path):
     with Journal(str(tmp_path)) as journal:
-        journal.append(entries_of("ab", 1))
-        journal.append(entries_of("c", 1))
+        note(journal, "ab", 1)
+        note(journal, "c", 1)
     data = (tmp_path / NAME).read_bytes()
     for at in range(len(data)):
         (tmp_path / NAME).write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
@@ -77,7 +79,7 @@ def test_digests_stand_in_for_a_journal(tmp_path):
     digests.write(str(tmp_path / digests.NAME), entries, 2)
     assert found(tmp_path) == {"a": UNKNOWN, "b": UNKNOWN}
     with Journal(str(tmp_path)) as journal:
-        journal.append(entries_of("bc", 5))
+        note(journal, "bc", 5)
     assert found(tmp_path) == {"a": UNKNOWN, "b": 5, "c": 5}
 
 
@@ -88,4 +90,4 @@ def test_a_full_disk(tmp_path):
         os.dup2(full, journal._file)
         os.close(full)
         with pytest.raises(OutOfSpaceError, match="make room"):
-            journal.append(entries_of("a", 1))
+            note(journal, "a", 1)

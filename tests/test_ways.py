@@ -1,7 +1,6 @@
 """The fast ways of decoding and the ordinary one, libtiff's, give the same bytes."""
 
 import csv
-import threading
 
 import numpy as np
 import pytest
@@ -199,49 +198,3 @@ def test_a_handle_that_failed_serves_no_other_file(ways, tmp_path):
         fast, ordinary = ways[1].both(path)
         assert same(fast, ordinary)
         assert isinstance(fast, bytes) == (path == good)
-
-
-def test_a_line_hands_every_task_to_one_thread(plan_of, made_up):
-    plan = plan_of(bigearthnet_s1=made_up.sentinel_1)
-    line = _tiff.Line(lambda *_: pytest.fail("there is room"))
-    files = [plan.files(patch) for patch in plan.patches]
-    tasks = [_tiff.Task(files[i % len(files) :][:3], np.empty(1 << 20, "u1")) for i in range(200)]
-    threads = [
-        threading.Thread(target=new_encoder(plan).serve, args=(line,), daemon=True)
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for task in tasks:
-        line.put(task)
-    ended = [line.wait(20.0) for _ in tasks]
-    assert sorted(map(id, ended)) == sorted(map(id, tasks))
-    assert line.wait(0.0) is None
-    for i, task in enumerate(tasks):
-        assert task.error is None
-        assert len(task.results()) == len(files[i % len(files) :][:3])
-        assert task.patches == len(task.results())
-    line.dismiss(1)
-    line.close()
-    for thread in threads:
-        thread.join(20.0)
-        assert not thread.is_alive()
-
-
-def test_what_a_thread_cannot_help_is_said_by_the_task(plan_of, made_up):
-    plan = plan_of(bigearthnet_s1=made_up.sentinel_1)
-
-    def larger(buffer, used, needed):
-        assert (len(buffer), used) == (10, 0)
-        assert needed > 100_000
-        raise MemoryError("no more")
-
-    line = _tiff.Line(larger)
-    thread = threading.Thread(target=new_encoder(plan).serve, args=(line,), daemon=True)
-    thread.start()
-    line.put(_tiff.Task([plan.files(plan.patches[0])], np.empty(10, "u1")))
-    task = line.wait(20.0)
-    assert isinstance(task.error, MemoryError)
-    assert task.results() == []
-    line.close()
-    thread.join(20.0)

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from rs_tensor_encoder.database import space_for
 from rs_tensor_encoder.errors import PatchError, SourceError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.recognise import refuse_other_bands
-from rs_tensor_encoder.sources import Patch, Plan
+from rs_tensor_encoder.sources import Files, Patch, Plan
 
 # Bytes of values in a batch, which one thread does in one call and which are
 # written in one commit: large enough to make Python's cost per batch small, small
@@ -119,7 +120,8 @@ def encode_batch(
         buffer = larger(buffer, used, needed)
         more, needed = encoder.encode(files[len(results) :], buffer, used)
         results += more
-    return checked(results), buffer
+    refuse_trouble(result for result in results if isinstance(result, PatchError))
+    return results, buffer
 
 
 def larger(buffer: Any, used: int, needed: int) -> Any:
@@ -140,19 +142,18 @@ def larger(buffer: Any, used: int, needed: int) -> Any:
     return new
 
 
-def checked(results: list[Result]) -> list[Result]:
-    """Refuse results that say more about the machine than about the files.
+def refuse_trouble(failures: Iterable[PatchError]) -> None:
+    """Refuse failures that say more about the machine than about the files.
 
     Raises
     ------
     SourceError
         If the system, not a file, is the reason that a patch cannot be read.
     """
-    for result in results:
+    for failure in failures:
         # The machine's trouble, not the patch's: it must not count as a bad patch.
-        if isinstance(result, PatchError) and result.errno in _TROUBLE:
-            raise SourceError(f"{result}; nothing is lost, run the same command again") from None
-    return results
+        if failure.errno in _TROUBLE:
+            raise SourceError(f"{failure}; nothing is lost, run the same command again") from None
 
 
 def new_encoder(plan: Plan, limit: int = _tiff.LIMIT) -> _tiff.Encoder:
@@ -175,30 +176,37 @@ def new_buffer() -> Any:
 
 
 class Batch(NamedTuple):
-    """Patches for one call and one commit, and about how many bytes their values take."""
+    """Patches for one call and one commit: keys, files, about how many bytes their values take."""
 
-    patches: list[Patch]
+    keys: list[bytes]
+    files: list[Files]
     size: float
 
 
-def cut(patches: Sequence[Patch], lengths: Sequence[float]) -> Iterator[Batch]:
+def cut(plan: Plan, patches: Sequence[Patch], lengths: Sequence[float]) -> Generator[Batch]:
     """Cut patches into batches, the same ones whatever the speed of this or that.
 
     Parameters
     ----------
+    plan : Plan
+        Of the patches.
     patches : sequence of Patch
         In the order of their keys.
     lengths : sequence of float
         Bytes of a typical value of each source, 0 where that is not known.
     """
-    batch: list[Patch] = []
+    keys: list[bytes] = []
+    files: list[Files] = []
     size = 0.0
-    for patch in patches:
-        length = lengths[patch.place.source] or BATCH / 16
-        if batch and size + length > BATCH:
-            yield Batch(batch, size)
-            batch, size = [], 0.0
-        batch.append(patch)
-        size += length
-    if batch:
-        yield Batch(batch, size)
+    with closing(plan.files_of(patches)) as found:
+        # Each patch is touched once: there are millions, and none is in the cache.
+        for (key, place, _), its in zip(patches, found, strict=True):
+            length = lengths[place.source] or BATCH / 16
+            if keys and size + length > BATCH:
+                yield Batch(keys, files, size)
+                keys, files, size = [], [], 0.0
+            keys.append(key)
+            files.append(its)
+            size += length
+    if keys:
+        yield Batch(keys, files, size)

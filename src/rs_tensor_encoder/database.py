@@ -7,7 +7,7 @@ unnamed database, and nothing else is in it.
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import lmdb
 
@@ -90,7 +90,7 @@ class Writer(Closing):
         """
         if not records:
             return
-        self._commit(self._put, records, sum(len(value) for _, value in records))
+        self._commit(partial(self._put, records), records)
         self._last = max(self._last, records[-1][0])
 
     def _put(self, records: Sequence[Record]) -> None:
@@ -114,23 +114,22 @@ class Writer(Closing):
             If the database cannot be written.
         """
         for at in range(0, len(keys), _REMOVED):
-            self._commit(self._delete, keys[at : at + _REMOVED], 0)
+            self._commit(partial(self._delete, keys[at : at + _REMOVED]))
 
     def _delete(self, keys: Sequence[bytes]) -> None:
         with self._env.begin(write=True) as txn:
             for key in keys:
                 txn.delete(key)
 
-    def _commit(
-        self, change: Callable[[Sequence[Any]], None], items: Sequence[Any], size: int
-    ) -> None:
-        """Make a change in one commit, in a larger map if it does not fit."""
+    def _commit(self, change: Callable[[], None], records: Sequence[Record] = ()) -> None:
+        """Make a change, that adds records, in one commit; in a larger map if it does not fit."""
         while True:
             try:
-                change(items)
+                change()
             except lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
             except lmdb.Error as error:
+                size = sum(len(value) for _, value in records)
                 raise self._translated(error, size) from None
             else:
                 return

@@ -58,15 +58,15 @@ def beside(directory: str) -> bool:
     return os.path.lexists(os.path.join(directory, NAME))
 
 
-def write(path: str, entries: Iterable[Entry], count: int) -> str:
+def write(path: str, entries: Iterable[tuple[bytes, int, bytes]], count: int) -> str:
     """Write the digests of a database: whole or not at all, and on the disk.
 
     Parameters
     ----------
     path : str
         The file.
-    entries : iterable of Entry
-        Sorted by key.
+    entries : iterable of (key, length, digest)
+        As of `Entry`, sorted by key.
     count : int
         How many there are.
 
@@ -94,7 +94,7 @@ def write(path: str, entries: Iterable[Entry], count: int) -> str:
     return whole
 
 
-def _write(file: IO[bytes], entries: Iterable[Entry], count: int) -> str:
+def _write(file: IO[bytes], entries: Iterable[tuple[bytes, int, bytes]], count: int) -> str:
     whole = hashlib.sha256()
 
     def put(data: bytes) -> None:

@@ -3,10 +3,9 @@
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import lmdb
@@ -15,22 +14,22 @@ from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.batches import (
     Batch,
     Estimate,
-    checked,
     cut,
     estimate,
     larger,
     new_buffer,
     new_encoder,
+    refuse_trouble,
 )
 from rs_tensor_encoder.crew import Crew
-from rs_tensor_encoder.database import Record, Writer
+from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.errors import EncoderError, PatchError
 from rs_tensor_encoder.flushing import WriteBack
-from rs_tensor_encoder.journal import Journal, packed
+from rs_tensor_encoder.journal import Journal
 from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
 from rs_tensor_encoder.opening import DATA
-from rs_tensor_encoder.sources import Files, Patch, Plan
+from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
 from rs_tensor_encoder.threads import Threads
 
@@ -210,15 +209,14 @@ class _Pipeline:
 
     def run(self, patches: Sequence[Patch], progress: Progress, stop: threading.Event) -> None:
         """Encode patches until none is left or ``stop`` is set."""
-        batches = cut(patches, self.lengths)
-        batch = next(batches, None)
         under_way: deque[tuple[Batch, _tiff.Task]] = deque()
         begun = 0
         with (
-            closing(self.plan.files_of(patches)) as files,
+            closing(cut(self.plan, patches, self.lengths)) as batches,
             WriteBack(os.path.join(self.writer.directory, DATA)) as disk,
             Threads(lambda: new_encoder(self.plan, self.limit), larger) as threads,
         ):
+            batch = next(batches, None)
             while not stop.is_set() and (batch is not None or under_way):
                 while batch is not None and self.crew.has_room(
                     begun,
@@ -226,7 +224,7 @@ class _Pipeline:
                     batch,
                     first_ended=bool(under_way) and under_way[0][1].ended,
                 ):
-                    under_way.append((batch, self._task(batch, files)))
+                    under_way.append((batch, self._task(batch)))
                     threads.put(under_way[-1][1], self.crew.size)
                     begun += 1
                     batch = next(batches, None)
@@ -249,9 +247,8 @@ class _Pipeline:
         self.report.notes += kept.notes
         return kept.missing
 
-    def _task(self, batch: Batch, files: Iterator[Files]) -> _tiff.Task:
-        buffer = self._buffers.pop() if self._buffers else new_buffer()
-        return _tiff.Task(list(islice(files, len(batch.patches))), buffer)
+    def _task(self, batch: Batch) -> _tiff.Task:
+        return _tiff.Task(batch.files, self._buffers.pop() if self._buffers else new_buffer())
 
     def _hear(self, threads: Threads, *, wait: bool) -> int:
         """Count the tasks that have ended since the last call; wait for one if there is none."""
@@ -268,25 +265,21 @@ class _Pipeline:
         """Write a batch in a commit of its own, and keep its buffer for others; count its bytes."""
         if task.error is not None:
             raise task.error
-        records: list[Record] = []
-        entries: list[bytes] = []
-        view = memoryview(task.out)
-        size = 0
-        for patch, result in zip(batch.patches, checked(task.results()), strict=True):
-            if isinstance(result, PatchError):
-                self.report.failures.append((patch.key.decode(), result))
-                continue
-            start, stop, header, mark, digest = result
-            records.append((patch.key, view[start:stop]))
-            entries.append(packed(patch.key, stop - start, digest, mark))
-            size += stop - start
-            self.headers[header] += 1
-        if records:
+        keys = batch.keys
+        if task.failures:
+            refuse_trouble(task.failures.values())
+            self.report.failures += [
+                (keys[index].decode(), error) for index, error in sorted(task.failures.items())
+            ]
+            keys = [key for index, key in enumerate(keys) if index not in task.failures]
+        if keys:
             # First, so that every record has its entry whatever happens.
-            self.journal.append(b"".join(entries))
-            self.writer.append(records)
-        self.report.encoded += len(records)
-        self.report.bytes += size
+            self.journal.append(keys, task.facts())
+            self.writer.append(list(zip(keys, task.values(), strict=True)))
+        for header, count in task.headers():
+            self.headers[header] += count
+        self.report.encoded += len(keys)
+        self.report.bytes += task.size
         self._buffers.append(task.out)
-        progress(len(batch.patches), size)
-        return size
+        progress(len(batch.keys), task.size)
+        return task.size

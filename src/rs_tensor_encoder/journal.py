@@ -5,17 +5,23 @@ Beside the digest of each value stands the mark of its files (see
 
 The file is only ever appended to: a block per commit, written before the
 commit. So every record has an entry; an entry without a record, or an older one
-of the same key, does no harm. A block has its length (4 bytes) and its checksum
-(XXH3, 64 bits) in front: what a kill has torn at the end is cut off.
+of the same key, does no harm. All numbers are little-endian::
+
+    head       4 bytes   length of what follows the head; 0 begins a run
+               8 bytes   checksum of it (XXH3): what a kill has torn at the end is cut off
+    entries    4 bytes   how many
+              32 bytes   of each: digest, length and mark, as of `_tiff.Task.facts`
+               2 bytes   of each: length of its key
+                         the keys
 """
 
 import heapq
 import os
 import struct
-from collections.abc import Iterator
-from itertools import groupby
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -27,24 +33,15 @@ from rs_tensor_encoder.errors import TargetError, writing_failed
 NAME = "rs-tensor-encoder.journal"
 
 _BLOCK = struct.Struct("<IQ")
-_ENTRY = struct.Struct("<16sQQH")
+_COUNT = struct.Struct("<I")
+_FACT = struct.Struct("<16sQQ")
 
 #: The mark of files of which nothing is known.
 UNKNOWN = 0
 
-
-class Entry(NamedTuple):
-    """A record's key, the length and digest of its value, and the mark of its files."""
-
-    key: bytes
-    length: int
-    digest: bytes
-    mark: int
-
-
-def packed(key: bytes, length: int, digest: bytes, mark: int) -> bytes:
-    """Make the bytes of an `Entry`."""
-    return _ENTRY.pack(digest, length, mark, len(key)) + key
+#: A record's key, the length and digest of its value, and the mark of its files: a plain
+#: tuple, because there are millions.
+Entry = tuple[bytes, int, bytes, int]
 
 
 class Journal(Closing):
@@ -74,20 +71,31 @@ class Journal(Closing):
         except OSError as error:
             raise writing_failed(self.path, error) from None
         # Each run begins with an empty block.
-        self.append(b"")
+        self._append(b"")
 
     def close(self) -> None:
         """Close the file; nothing is forced to the disk by that."""
         os.close(self._file)
 
-    def append(self, entries: bytes) -> None:
-        """Add entries, `packed`, of a commit that comes behind those before in the order of keys.
+    def append(self, keys: Sequence[bytes], facts: bytes) -> None:
+        """Add the entries of a commit that comes behind those before in the order of keys.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+            Of the records, in order.
+        facts : bytes
+            What is known of them, as of `_tiff.Task.facts`.
 
         Raises
         ------
         OutOfSpaceError, TargetError
             If they cannot be written. The journal must not be used any more.
         """
+        sizes = array("H", map(len, keys)).tobytes()
+        self._append(b"".join([_COUNT.pack(len(keys)), facts, sizes, *keys]))
+
+    def _append(self, entries: bytes) -> None:
         data = memoryview(_BLOCK.pack(len(entries), xxh3_64_intdigest(entries)) + entries)
         try:
             while data:
@@ -104,22 +112,17 @@ class Journal(Closing):
             raise writing_failed(self.path, error) from None
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the newest entry of every key, in the order of the keys.
+        """The newest entry of every key, in the order of the keys.
 
         A database that had been finished may have only its digests: then nothing
         is known of the files.
         """
-        streams = [self._read(begin, end) for begin, end in reversed(self._runs)]
+        runs = [run for run in reversed(self._runs) if run[1] - run[0] > _BLOCK.size]
+        streams = [self._read(begin, end) for begin, end in runs]
         if os.path.exists(self._digests):
-            streams.append(Entry(*entry, UNKNOWN) for entry in Digests(self._digests))
-        if len(streams) == 1:
-            # The usual case, a run that was not interrupted: nothing to merge.
-            yield from streams[0]
-            return
-        # Of entries that are equal, those of the first stream come first.
-        merged = heapq.merge(*streams, key=itemgetter(0))
-        for _, same in groupby(merged, key=itemgetter(0)):
-            yield next(same)
+            streams.append((*entry, UNKNOWN) for entry in Digests(self._digests))
+        # The usual case, a run that was not interrupted: nothing to merge.
+        return streams[0] if len(streams) == 1 else _newest(streams)
 
     def _scan(self) -> None:
         """Find the runs, as far as the file is whole."""
@@ -160,14 +163,32 @@ class Journal(Closing):
         return bytes(found)
 
     def _read(self, at: int, end: int) -> Iterator[Entry]:
+        return chain.from_iterable(map(_entries, self._blocks(at, end)))
+
+    def _blocks(self, at: int, end: int) -> Iterator[bytes]:
         while at < end:
             entries = self._block(at, end)
             if entries is None:
                 raise TargetError(f"{self.path}: cannot be read any more")
             at += _BLOCK.size + len(entries)
-            place = 0
-            while place < len(entries):
-                digest, length, mark, size = _ENTRY.unpack_from(entries, place)
-                place += _ENTRY.size
-                yield Entry(entries[place : place + size], length, digest, mark)
-                place += size
+            if entries:
+                yield entries
+
+
+def _entries(block: bytes) -> Iterator[Entry]:
+    (count,) = _COUNT.unpack_from(block)
+    facts = _COUNT.size
+    sizes = facts + count * _FACT.size
+    end = sizes + 2 * count
+    for size, (digest, length, mark) in zip(
+        memoryview(block)[sizes:end].cast("H"), _FACT.iter_unpack(block[facts:sizes]), strict=True
+    ):
+        begin, end = end, end + size
+        yield block[begin:end], length, digest, mark
+
+
+def _newest(streams: list[Iterator[Entry]]) -> Iterator[Entry]:
+    # Of entries that are equal, those of the first stream come first.
+    merged = heapq.merge(*streams, key=itemgetter(0))
+    for _, same in groupby(merged, key=itemgetter(0)):
+        yield next(same)

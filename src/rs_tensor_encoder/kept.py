@@ -138,18 +138,18 @@ def _whole(plan: Plan, writer: Writer, journal: Journal, damaged: list[bytes]) -
     entry = next(entries, None)
     for key, value in writer.records():
         patch = next(patch for patch in patches if patch.key == key)
-        while entry is not None and entry.key < key:
+        while entry is not None and entry[0] < key:
             entry = next(entries, None)
         header = header_of(value)
         if (
             entry is None
             or header is None
-            or (entry.key, entry.length) != (key, len(value))
-            or entry.digest != digest_of(value)
+            or entry[:2] != (key, len(value))
+            or entry[2] != digest_of(value)
         ):
             damaged.append(key)
             continue
-        yield _Record(patch, header, entry.length, entry.mark)
+        yield _Record(patch, header, len(value), entry[3])
 
 
 def _looked_at(

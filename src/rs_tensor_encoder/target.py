@@ -248,18 +248,18 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     return can_verify()
 
 
-def _evidence(partial: str, keys: Iterable[bytes]) -> Iterator[digests.Entry]:
-    """Yield what the journal says of each record, in the order of the keys."""
+def _evidence(partial: str, keys: Iterable[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield key, length and digest of each record, in the order of the keys."""
     with journal.Journal(partial) as notes:
         entries = notes.entries()
         for key in keys:
             entry = next(entries, None)
             # An entry without a record is of a commit that did not come about.
-            while entry is not None and entry.key < key:
+            while entry is not None and entry[0] < key:
                 entry = next(entries, None)
-            if entry is None or entry.key != key:
+            if entry is None or entry[0] != key:
                 raise EncoderError(
                     f"{partial}: has no digest of {key!r}; this is a defect of rs-tensor-encoder, "
                     "please report it"
                 )
-            yield digests.Entry(*entry[:3])
+            yield entry[:3]

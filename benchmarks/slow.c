@@ -1,5 +1,6 @@
 /* A slow file system: every open below SLOW_UNDER, or relative to a directory, takes SLOW_MICROSECONDS
- * longer. To be preloaded: the files lie on a fast one, and only waiting is simulated.
+ * longer, and that of a path that ends with SLOW_NAME takes SLOW_NAME_MICROSECONDS. To be preloaded: the
+ * files lie on a fast one, and only waiting is simulated.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,14 +10,27 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *under;
-static useconds_t wait;
+static const char *under, *name;
+static useconds_t wait, wait_for_name;
+
+static useconds_t number(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text ? (useconds_t)atoi(text) : 0;
+}
+
+static int is_named(const char *path)
+{
+    size_t length = strlen(path);
+    return name && length >= strlen(name) && !strcmp(path + length - strlen(name), name);
+}
 
 __attribute__((constructor)) static void begin(void)
 {
-    const char *text = getenv("SLOW_MICROSECONDS");
     under = getenv("SLOW_UNDER");
-    wait = text ? (useconds_t)atoi(text) : 0;
+    name = getenv("SLOW_NAME");
+    wait = number("SLOW_MICROSECONDS");
+    wait_for_name = number("SLOW_NAME_MICROSECONDS");
 }
 
 int openat(int directory, const char *path, int flags, ...)
@@ -28,7 +42,9 @@ int openat(int directory, const char *path, int flags, ...)
     va_end(rest);
     if (!real)
         real = (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
-    if (under && (directory != AT_FDCWD || !strncmp(path, under, strlen(under))))
+    if (is_named(path))
+        usleep(wait_for_name);
+    else if (under && (directory != AT_FDCWD || !strncmp(path, under, strlen(under))))
         usleep(wait);
     return real(directory, path, flags, mode);
 }

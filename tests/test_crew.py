@@ -62,6 +62,17 @@ def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
     assert subject.size == 2
 
 
+def test_it_shrinks_when_no_processor_idles_and_not_while_the_writer_catches_up(clock):
+    subject = Crew(None)
+    for _ in range(5):
+        pass_time(subject, clock, busy=0.1)
+    for _ in range(5):
+        pass_time(subject, clock, busy=0.8, waiting=0.0)
+    assert subject.size == 64
+    pass_time(subject, clock, busy=0.99, waiting=0.0)
+    assert subject.size == 48
+
+
 def test_a_number_of_workers_is_kept(clock):
     subject = Crew(7)
     for _ in range(5):

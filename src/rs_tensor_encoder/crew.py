@@ -4,7 +4,7 @@ Warm files want one thread per processor beside the writer: more would only take
 processor. Cold files and file systems far away want dozens: each thread waits for
 one read after the other. So the crew begins small and grows while the
 system makes its threads wait, the writer waits for them, and the processors idle;
-it shrinks when they do not.
+it shrinks when files turn out to be warm, or no processor idles.
 """
 
 import time
@@ -107,7 +107,7 @@ class Crew:
         cold = self._blocked > _COLD * self._patches
         if cold and self._waited > 0.3 * seconds and busy < 0.9:
             self.size = min(2 * self.size, self.most)
-        elif not cold or busy > 0.97 or self._waited < 0.1 * seconds:
+        elif not cold or busy > 0.97:
             self.size = max(self.size * 3 // 4, self._processors)
         self._waited = 0.0
         self._patches = self._blocked = 0

@@ -5,6 +5,7 @@ types, strips or tiles, compression and tags.
 """
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,17 @@ class Dataset:
     def bytes(self):
         """Bytes of all files."""
         return self.patches * sum(os.path.getsize(path) for path in self.files()[0][1])
+
+
+def have_memory(directory, size):
+    """Have so many bytes of memory at hand where a database is to be: write a file, and remove it.
+
+    What a virtual machine has not used for a while its host may have taken back, and giving it
+    once more takes longer than what is to be measured.
+    """
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
 
 
 COUNTS = {

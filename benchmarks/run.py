@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from datasets import COUNTS, FEW, make
+from datasets import COUNTS, FEW, have_memory, make
 
 HERE = Path(__file__).parent
 CPUS = len(os.sched_getaffinity(0))
@@ -95,6 +95,7 @@ class Bench:
         os.sync()
         if self.options.cold:
             Path("/proc/sys/vm/drop_caches").write_text("3")
+            have_memory(os.path.dirname(self.target), 3 * dataset.bytes())
         else:
             self.warm(patches)
         if way == "ours":
@@ -140,9 +141,7 @@ class Bench:
         for _, paths in patches:
             for path in paths:
                 size += len(Path(path).read_bytes())
-        with tempfile.TemporaryFile(dir=os.path.dirname(self.target)) as file:
-            for _ in range(2 * size >> 20):
-                file.write(bytes(1 << 20))
+        have_memory(os.path.dirname(self.target), 2 * size)
 
     def calls(self, dataset, patches, bands):
         """System calls per file of an encoding of ours, the start of the interpreter left out."""

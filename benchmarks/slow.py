@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from datasets import make
+from datasets import have_memory, make
 
 HERE = Path(__file__).parent
 
@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 def encode(dataset, target, library, workers=None, **slow):
     """Seconds of an encoding, without the search; ``slow`` is what the library is told."""
     shutil.rmtree(target, ignore_errors=True)
+    have_memory(os.path.dirname(target), 2 * dataset.bytes())
     words = [sys.executable, str(HERE / "ours.py"), dataset.root, dataset.name, target]
     words += [str(workers)] if workers else []
     env = os.environ | {"LD_PRELOAD": library} | {key: str(value) for key, value in slow.items()}

@@ -46,8 +46,8 @@ leaks: $(VENV)/tested  ## decode again and again in flat memory: make leaks N=10
 
 # What limits addresses cannot be tested where the sanitizer takes terabytes of them.
 WATCHED := tests/test_tiff.py tests/test_guards.py tests/test_hostile.py tests/test_encoder.py \
-  tests/test_mistakes.py tests/test_readers.py tests/test_ways.py tests/test_crew.py \
-  tests/test_threads.py
+  tests/test_mistakes.py tests/test_readers.py tests/test_ways.py tests/test_task.py \
+  tests/test_crew.py tests/test_threads.py
 
 sanitize: $(VENV)/tested  ## run with AddressSanitizer, UBSan and ThreadSanitizer, and under valgrind
 	tests/sanitize.sh address $(BIN)/python -m pytest -p no:cacheprovider $(WATCHED) $(PYTEST)

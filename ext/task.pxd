@@ -20,7 +20,7 @@ cdef struct Job:
     bint failed
 
 cdef struct Fact:
-    # What is to be known of a value later on; where it stands, integers are aligned.
+    # What is to be known of a value later on: 32 bytes, without padding.
     XXH128_canonical_t digest
     uint64_t length
     uint64_t mark

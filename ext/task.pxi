@@ -179,12 +179,15 @@ cdef class Task:
             Of each, 32 bytes: its XXH3 digest (16 bytes), then its length and what
             `Encoder.marks` says of its files (little-endian, unsigned, 64 bits each).
         """
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, count = 0, end = self.batch.at
         cdef const Job *job
-        cdef bytes found = PyBytes_FromStringAndSize(
-            NULL, (self.batch.at - len(self.failures)) * sizeof(Fact))
-        cdef Fact *fact = <Fact *>PyBytes_AsString(found)
-        for i in range(self.batch.at):
+        cdef bytes found
+        cdef Fact *fact
+        for i in range(end):
+            count += not self.batch.jobs[i].failed
+        found = PyBytes_FromStringAndSize(NULL, count * sizeof(Fact))
+        fact = <Fact *>PyBytes_AsString(found)
+        for i in range(end):
             job = &self.batch.jobs[i]
             if job.failed:
                 continue

@@ -73,6 +73,15 @@ def test_it_shrinks_when_no_processor_idles_and_not_while_the_writer_catches_up(
     assert subject.size == 48
 
 
+def test_it_shrinks_while_the_writer_is_busy_where_waits_are_not_known(clock):
+    subject = Crew(None)
+    for _ in range(5):
+        pass_time(subject, clock, busy=0.1, blocked=None)
+    for _ in range(20):
+        pass_time(subject, clock, busy=0.4, blocked=None, waiting=0.0)
+    assert subject.size == 2
+
+
 def test_a_number_of_workers_is_kept(clock):
     subject = Crew(7)
     for _ in range(5):

@@ -5,6 +5,7 @@ import struct
 from itertools import pairwise
 
 import pytest
+from xxhash import xxh3_64_intdigest
 
 from rs_tensor_encoder import digests
 from rs_tensor_encoder.errors import OutOfSpaceError
@@ -72,6 +73,24 @@ def test_a_flipped_bit_is_never_believed(tmp_path):
         assert found(tmp_path).items() <= {"a": 1, "b": 1, "c": 1}.items()
     (tmp_path / NAME).write_bytes(data + bytes(500))
     assert "".join(found(tmp_path)) == "abc"
+
+
+def test_facts_are_as_many_as_keys(tmp_path):
+    with Journal(str(tmp_path)) as journal:
+        with pytest.raises(ValueError, match="do not fit 3 keys"):
+            journal.append([b"a", b"b", b"c"], bytes(64))
+        journal.append([], b"")
+        assert list(journal.entries()) == []
+
+
+def test_what_an_older_build_has_written_is_not_believed(tmp_path):
+    """Its blocks had checksums without a seed, and entries otherwise laid out."""
+    entries = struct.pack("<16sQQH", bytes(16), 4, 9, 1) + b"a"
+    data = b"".join(
+        struct.pack("<IQ", len(block), xxh3_64_intdigest(block)) + block for block in (b"", entries)
+    )
+    (tmp_path / NAME).write_bytes(data)
+    assert found(tmp_path) == {}
 
 
 def test_digests_stand_in_for_a_journal(tmp_path):

@@ -1,5 +1,6 @@
 """Discovery: what is found, what is left aside, and what is refused."""
 
+import gc
 import itertools
 import os
 import threading
@@ -258,3 +259,17 @@ def test_optional_files_are_looked_for_many_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("rs_tensor_encoder.sources.os.lstat", slow)
     assert list(plan.files_of(plan.patches)) == expected
     assert next(looks) > 200
+
+
+def test_garbage_collection_goes_on_after_a_search(made_up, tmp_path, plan_of):
+    plan_of(bigearthnet_s1=made_up.sentinel_1)
+    assert gc.isenabled()
+    with pytest.raises(SourceError):
+        plan_of(bigearthnet_s1=tmp_path / "nowhere")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        plan_of(bigearthnet_s1=made_up.sentinel_1)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -49,6 +49,7 @@ class Crew:
         self.size = workers or self._processors
         self._waited = 0.0
         self._patches = self._blocked = 0
+        self._told = True
         self._looked = time.perf_counter()
         self._spent = time.process_time()
 
@@ -95,6 +96,7 @@ class Crew:
             How often the system made its thread wait; None if that is not known.
         """
         self._patches += patches
+        self._told = waits is not None
         self._blocked += patches if waits is None else waits
         now = time.perf_counter()
         if not self._fixed and now - self._looked >= _LOOK:
@@ -107,7 +109,7 @@ class Crew:
         cold = self._blocked > _COLD * self._patches
         if cold and self._waited > 0.3 * seconds and busy < 0.9:
             self.size = min(2 * self.size, self.most)
-        elif not cold or busy > 0.97:
+        elif not cold or busy > 0.97 or (not self._told and self._waited < 0.1 * seconds):
             self.size = max(self.size * 3 // 4, self._processors)
         self._waited = 0.0
         self._patches = self._blocked = 0

@@ -265,20 +265,21 @@ class _Pipeline:
         """Write a batch in a commit of its own, and keep its buffer for others; count its bytes."""
         if task.error is not None:
             raise task.error
-        keys = batch.keys
+        stored = batch.keys
         if task.failures:
             refuse_trouble(task.failures.values())
             self.report.failures += [
-                (keys[index].decode(), error) for index, error in sorted(task.failures.items())
+                (batch.keys[index].decode(), error)
+                for index, error in sorted(task.failures.items())
             ]
-            keys = [key for index, key in enumerate(keys) if index not in task.failures]
-        if keys:
+            stored = [key for index, key in enumerate(stored) if index not in task.failures]
+        if stored:
             # First, so that every record has its entry whatever happens.
-            self.journal.append(keys, task.facts())
-            self.writer.append(list(zip(keys, task.values(), strict=True)))
+            self.journal.append(stored, task.facts())
+            self.writer.append(list(zip(stored, task.values(), strict=True)))
         for header, count in task.headers():
             self.headers[header] += count
-        self.report.encoded += len(keys)
+        self.report.encoded += len(stored)
         self.report.bytes += task.size
         self._buffers.append(task.out)
         progress(len(batch.keys), task.size)

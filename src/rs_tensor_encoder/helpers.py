@@ -17,9 +17,10 @@ R = TypeVar("R")
 _TICK = 0.05
 
 # Helpers to begin with. More only stand in each other's way (there is one GIL) where
-# nothing is waited for (measured: 5 % for a search of 300,000 directories); where a job
-# takes longer than this, in seconds, while the processors are idle, their number doubles.
-_FEW = 1
+# nothing is waited for, and one alone would be half as fast where each job waits for less
+# than what is long; where a job takes longer than that, in seconds, while the processors
+# are idle, their number doubles.
+_FEW = 2
 _LONG = 0.002
 
 

@@ -8,7 +8,8 @@ commit. So every record has an entry; an entry without a record, or an older one
 of the same key, does no harm. All numbers are little-endian::
 
     head       4 bytes   length of what follows the head; 0 begins a run
-               8 bytes   checksum of it (XXH3): what a kill has torn at the end is cut off
+               8 bytes   checksum of it (XXH3, seeded by the version of this format): what
+                         a kill has torn at the end, or an older build has written, is cut off
     entries    4 bytes   how many
               32 bytes   of each: digest, length and mark, as of `_tiff.Task.facts`
                2 bytes   of each: length of its key
@@ -32,6 +33,7 @@ from rs_tensor_encoder.errors import TargetError, writing_failed
 
 NAME = "rs-tensor-encoder.journal"
 
+_VERSION = 2
 _BLOCK = struct.Struct("<IQ")
 _COUNT = struct.Struct("<I")
 _FACT = struct.Struct("<16sQQ")
@@ -91,12 +93,16 @@ class Journal(Closing):
         ------
         OutOfSpaceError, TargetError
             If they cannot be written. The journal must not be used any more.
+        ValueError
+            If the facts are not as many as the keys.
         """
+        if len(facts) != len(keys) * _FACT.size:
+            raise ValueError(f"{len(facts)} bytes of facts do not fit {len(keys)} keys")
         sizes = array("H", map(len, keys)).tobytes()
         self._append(b"".join([_COUNT.pack(len(keys)), facts, sizes, *keys]))
 
     def _append(self, entries: bytes) -> None:
-        data = memoryview(_BLOCK.pack(len(entries), xxh3_64_intdigest(entries)) + entries)
+        data = memoryview(_BLOCK.pack(len(entries), _checksum(entries)) + entries)
         try:
             while data:
                 data = data[os.write(self._file, data) :]
@@ -150,7 +156,7 @@ class Journal(Closing):
         if length > end - at - _BLOCK.size:
             return None
         entries = self._pread(length, at + _BLOCK.size)
-        return entries if xxh3_64_intdigest(entries) == checksum else None
+        return entries if _checksum(entries) == checksum else None
 
     def _pread(self, length: int, at: int) -> bytes:
         """Read so many bytes, however many calls that takes; fewer only at the end of the file."""
@@ -173,6 +179,10 @@ class Journal(Closing):
             at += _BLOCK.size + len(entries)
             if entries:
                 yield entries
+
+
+def _checksum(entries: bytes) -> int:
+    return xxh3_64_intdigest(entries, seed=_VERSION)
 
 
 def _entries(block: bytes) -> Iterator[Entry]:

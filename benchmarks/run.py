@@ -90,16 +90,18 @@ class Bench:
 
     def once(self, way, dataset, patches, bands):
         """Seconds of one run, and what the way says of itself."""
+        # Asked before the page cache is dropped: it looks at the directories.
+        size = dataset.bytes()
         for path in (self.target, self.target + ".partial"):
             shutil.rmtree(path, ignore_errors=True)
         os.sync()
         if self.options.cold:
-            # Asked before: it looks at the directories.
-            size = dataset.bytes()
             Path("/proc/sys/vm/drop_caches").write_text("3")
-            have_memory(os.path.dirname(self.target), 2 * size)
         else:
-            self.warm(patches)
+            for _, paths in patches:
+                for path in paths:
+                    Path(path).read_bytes()
+        have_memory(os.path.dirname(self.target), 2 * size)
         if way == "ours":
             words = [sys.executable, str(HERE / "ours.py"), dataset.root, dataset.name, self.target]
             words += [str(self.options.workers)] if self.options.workers else []
@@ -136,14 +138,6 @@ class Bench:
                 file.write(piece)
             os.fsync(file.fileno())
             return time.perf_counter() - begun
-
-    def warm(self, patches):
-        """Have the sources in the page cache, and memory for the database at hand."""
-        size = 0
-        for _, paths in patches:
-            for path in paths:
-                size += len(Path(path).read_bytes())
-        have_memory(os.path.dirname(self.target), 2 * size)
 
     def calls(self, dataset, patches, bands):
         """System calls per file of an encoding of ours, the start of the interpreter left out."""

@@ -21,6 +21,9 @@ from datasets import have_memory, make
 
 HERE = Path(__file__).parent
 
+# Workers that form by themselves, at most.
+MOST = 64
+
 
 def encode(dataset, target, library, workers=None, **slow):
     """Seconds of an encoding, without the search; ``slow`` is what the library is told."""
@@ -34,35 +37,35 @@ def encode(dataset, target, library, workers=None, **slow):
     return said["seconds"] - said["plan"]
 
 
+def prepare(options, scratch, workers):
+    """A dataset, the patches per second that would be ideal, and what the library is told."""
+    # Two files a patch, and their directory.
+    ideal = workers / (3 * options.milliseconds / 1000)
+    dataset = make(scratch, "bigearthnet-s1", int(ideal * options.seconds))
+    slow = {
+        "SLOW_UNDER": dataset.root,
+        "SLOW_MICROSECONDS": int(1000 * options.milliseconds),
+    }
+    return dataset, ideal, slow
+
+
 def grow(options, scratch, target, library):
     """How the rate grows with the workers."""
     print("| workers | patches | ideal, patches/s | measured | of the ideal |")
     print("|--:|--:|--:|--:|--:|")
     for workers in [*options.workers, None]:
-        # Two files a patch, and their directory.
-        ideal = (workers or 64) / (3 * options.milliseconds / 1000)
-        count = int(ideal * options.seconds)
-        dataset = make(scratch, "bigearthnet-s1", count)
-        seconds = [
-            encode(
-                dataset, target, library, workers,
-                SLOW_UNDER=dataset.root, SLOW_MICROSECONDS=int(1000 * options.milliseconds),
-            )
-            for _ in range(options.runs)
-        ]  # fmt: skip
-        rate = count / statistics.median(seconds)
+        dataset, ideal, slow = prepare(options, scratch, workers or MOST)
+        seconds = [encode(dataset, target, library, workers, **slow) for _ in range(options.runs)]
+        rate = dataset.patches / statistics.median(seconds)
         name = workers or "default"
-        print(f"| {name} | {count:,} | {ideal:,.0f} | {rate:,.0f} | {rate / ideal:.2f} |")
+        print(f"| {name} | {dataset.patches:,} | {ideal:,.0f} | {rate:,.0f} | {rate / ideal:.2f} |")
         shutil.rmtree(dataset.root)
 
 
 def straggle(options, scratch, target, library):
     """What one patch costs that takes far longer than the others, with the default of workers."""
-    milliseconds = options.milliseconds
-    count = int(64 / (3 * milliseconds / 1000) * options.seconds)
-    dataset = make(scratch, "bigearthnet-s1", count)
-    key = dataset.plan().patches[count // 2].key.decode()
-    slow = {"SLOW_UNDER": dataset.root, "SLOW_MICROSECONDS": int(1000 * milliseconds)}
+    dataset, _, slow = prepare(options, scratch, MOST)
+    key = dataset.plan().patches[dataset.patches // 2].key.decode()
     one = {"SLOW_NAME": "/" + key, "SLOW_NAME_MICROSECONDS": int(1e6 * options.straggler)}
     found = {"without": [], "with": []}
     for _ in range(options.runs):
@@ -70,8 +73,8 @@ def straggle(options, scratch, target, library):
         found["with"].append(encode(dataset, target, library, **slow | one))
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
     print(
-        f"\n{count:,} patches: {medians['without']:.2f} s; with one among them that takes "
-        f"{options.straggler:g} s: {medians['with']:.2f} s"
+        f"\n{dataset.patches:,} patches: {medians['without']:.2f} s; with one among them that "
+        f"takes {options.straggler:g} s: {medians['with']:.2f} s"
     )
 
 

@@ -100,7 +100,6 @@ cdef class Task:
         cdef Py_ssize_t i
         cdef const Job *job
         cdef const char *value
-        cdef bytes header = b""
         results = []
         for i in range(self.batch.at):
             job = &self.batch.jobs[i]
@@ -108,11 +107,8 @@ cdef class Task:
                 results.append(self.failures[i])
                 continue
             value = <const char *>self.batch.out + job.start
-            # Mostly the same one, which need not be hashed anew by those who count them.
-            if <uint64_t>len(header) != job.length or memcmp(<char *>header, value, job.length):
-                header = PyBytes_FromStringAndSize(value, job.length)
             results.append((
-                job.start, job.stop, header, job.mark,
+                job.start, job.stop, PyBytes_FromStringAndSize(value, job.length), job.mark,
                 PyBytes_FromStringAndSize(<char *>job.digest.digest, 16)))
         return results
 
@@ -153,8 +149,8 @@ cdef class Task:
         cdef const char *value
         cdef const char *header = NULL
         cdef uint64_t length = 0
-        found = []
-        count = 0
+        headers = []
+        counts = []
         for i in range(self.batch.at):
             job = &self.batch.jobs[i]
             if job.failed:
@@ -162,13 +158,11 @@ cdef class Task:
             value = <const char *>self.batch.out + job.start
             # Mostly the same one.
             if header == NULL or length != job.length or memcmp(header, value, length):
-                if count:
-                    found.append((PyBytes_FromStringAndSize(header, length), count))
-                header, length, count = value, job.length, 0
-            count += 1
-        if count:
-            found.append((PyBytes_FromStringAndSize(header, length), count))
-        return found
+                header, length = value, job.length
+                headers.append(PyBytes_FromStringAndSize(header, length))
+                counts.append(0)
+            counts[len(counts) - 1] += 1
+        return list(zip(headers, counts))
 
     def facts(self):
         """What is to be known of those values later on.

@@ -53,12 +53,21 @@ def test_it_stays_small_while_it_is_not_files_that_it_waits_for(clock):
     assert subject.size == 2
 
 
-def test_it_shrinks_when_files_turn_out_to_be_warm(clock):
+@pytest.mark.parametrize(
+    ("blocked", "then"),
+    [
+        pytest.param(1.0, {"busy": 0.1, "blocked": 0.0}, id="files turn out to be warm"),
+        pytest.param(
+            None, {"busy": 0.4, "blocked": None, "waiting": 0.0}, id="writer busy, waits not known"
+        ),
+    ],
+)
+def test_it_shrinks_to_what_it_began_with(clock, blocked, then):
     subject = Crew(None)
     for _ in range(5):
-        pass_time(subject, clock, busy=0.1)
+        pass_time(subject, clock, busy=0.1, blocked=blocked)
     for _ in range(20):
-        pass_time(subject, clock, busy=0.1, blocked=0.0)
+        pass_time(subject, clock, **then)
     assert subject.size == 2
 
 
@@ -71,15 +80,6 @@ def test_it_shrinks_when_no_processor_idles_and_not_while_the_writer_catches_up(
     assert subject.size == 64
     pass_time(subject, clock, busy=0.99, waiting=0.0)
     assert subject.size == 48
-
-
-def test_it_shrinks_while_the_writer_is_busy_where_waits_are_not_known(clock):
-    subject = Crew(None)
-    for _ in range(5):
-        pass_time(subject, clock, busy=0.1, blocked=None)
-    for _ in range(20):
-        pass_time(subject, clock, busy=0.4, blocked=None, waiting=0.0)
-    assert subject.size == 2
 
 
 def test_a_number_of_workers_is_kept(clock):

@@ -280,7 +280,8 @@ class _Pipeline:
         for header, count in task.headers():
             self.headers[header] += count
         self.report.encoded += len(stored)
-        self.report.bytes += task.size
+        size = task.size
+        self.report.bytes += size
         self._buffers.append(task.out)
-        progress(len(batch.keys), task.size)
-        return task.size
+        progress(len(batch.keys), size)
+        return size

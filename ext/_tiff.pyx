@@ -24,7 +24,7 @@ from patch cimport (
     DONE, FAILED, NEW_SHAPES, NO_ROOM, UNSUITED, Outcome, Patch, close_patch, encode_patch,
     open_patch,
 )
-from problem cimport Problem
+from problem cimport OTHER, Problem
 from queue cimport take
 from task cimport Batch, Job
 from waits cimport waits_
@@ -232,6 +232,7 @@ cdef class Encoder:
             for i in range(task.batch.n):
                 job = &task.batch.jobs[i]
                 problem.error = 0
+                problem.kind = OTHER
                 if not self.suited(job):
                     self.refuse(job)
                 with nogil:
@@ -282,7 +283,7 @@ cdef class Encoder:
         elif problem.error:
             reason = f"{reason}: {os.strerror(problem.error)}"
         path = os.path.join(job.directory, self.patch.lookup.name)
-        return PatchError(path, reason, problem.error)
+        return PatchError(path, reason, problem.error, problem.kind)
 
     cdef int learn(self, int format_) except -1:
         # The header for the shapes of the images at hand becomes the current one.

@@ -322,7 +322,14 @@ cdef inline int find_chunk(
     data[0] = NULL
     if at == 0 and size[0] == 0:
         return 0
-    if at < 8 or size[0] == 0 or not inside(source, at, size[0]):
+    # GDAL and tifffile take the first for a sparse one; but then it would have no offset either.
+    if size[0] == 0:
+        return fail2(
+            problem, "strip or tile %llu has an offset (%llu), but its byte count is 0", i, at)
+    if at == 0:
+        return fail2(
+            problem, "strip or tile %llu has a byte count (%llu), but its offset is 0", i, size[0])
+    if at < 8 or not inside(source, at, size[0]):
         return fail3(
             problem, "strip or tile %llu is said to be %llu bytes at byte %llu, which is not "
             "inside the file: it is cut short or damaged", i, size[0], at)

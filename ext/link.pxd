@@ -4,7 +4,7 @@ from libc.errno cimport errno
 from libc.stdio cimport snprintf
 from libc.string cimport strlen, strncmp
 
-from problem cimport Problem, fail
+from problem cimport OUTSIDE, Problem, fail, fail_as
 
 cdef extern from "<stdlib.h>" nogil:
     char *realpath(const char *path, char *resolved)
@@ -33,5 +33,5 @@ cdef inline int follow(
         return fail(problem, "cannot be followed")
     length = strlen(root)
     if strncmp(resolved, root, length) or (length > 1 and resolved[length] != b"/"):
-        return fail(problem, "leads out of the source by a symbolic link; copy the file there")
+        return fail_as(problem, OUTSIDE, "leads out of the source by a symbolic link")
     return 0

@@ -10,7 +10,7 @@ from format cimport Format, aim
 from image cimport Image, read_image
 from lookup cimport Found, Lookup, blame, close_lookup, open_lookup, read_files
 from plan cimport Plan, fits
-from problem cimport Problem, fail2
+from problem cimport OTHER, OTHER_BANDS, Problem, fail2
 from straight cimport Straight, guess, holds
 from tags cimport Source
 from task cimport Job
@@ -73,6 +73,7 @@ cdef inline int load(
     cdef Image *image
     cdef bint wrong
     cdef int f
+    problem.kind = OTHER
     if read_files(&patch.lookup, job, format, problem):
         return -1
     patch.placed = False
@@ -94,6 +95,7 @@ cdef inline int load(
         if wrong or plausible(source, image, problem):
             return blame(&patch.lookup, job, f)
         if image.samples != format.bands[f]:
+            problem.kind = OTHER_BANDS
             fail2(problem, "the file has %llu bands, not %llu", image.samples, format.bands[f])
             return blame(&patch.lookup, job, f)
     return 0
@@ -130,6 +132,7 @@ cdef inline Outcome encode_patch(
     cdef const Plan *plan = format.plan
     start = (start + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
     problem.error = 0
+    problem.kind = OTHER
     if not patch.loaded:
         # Most values are like the one before.
         if plan != NULL and start + plan.size <= room and not patch.space.ordinary:

@@ -2,8 +2,16 @@
 
 from libc.stdio cimport snprintf
 
+# What kind of problem it is, for those that something is to be done about (`errors.Kind`).
+cdef enum Kind:
+    OTHER = 0
+    NOT_TIFF = 1
+    OTHER_BANDS = 2
+    OUTSIDE = 3
+
 cdef struct Problem:
     int error            # errno, where the system said no; else 0
+    Kind kind
     char text[400]
 
 
@@ -11,6 +19,12 @@ cdef inline int fail(Problem *problem, const char *text) noexcept nogil:
     """Note what is wrong and return -1, so that ``return fail(...)`` reads as it acts."""
     snprintf(problem.text, sizeof(problem.text), "%s", text)
     return -1
+
+
+cdef inline int fail_as(Problem *problem, Kind kind, const char *text) noexcept nogil:
+    """``fail`` of a kind."""
+    problem.kind = kind
+    return fail(problem, text)
 
 
 cdef inline int fail1(

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset
 
-from problem cimport Problem, fail, fail1, fail2
+from problem cimport NOT_TIFF, Problem, fail, fail1, fail2, fail_as
 
 cdef enum:
     # More pages than this after the first are taken for a loop of pages.
@@ -123,7 +123,7 @@ cdef inline int open_source(
     if size < 8 or not (
         (data[0] == c"I" and data[1] == c"I") or (data[0] == c"M" and data[1] == c"M")
     ):
-        return fail(problem, "not a TIFF file")
+        return fail_as(problem, NOT_TIFF, "not a TIFF file")
     version = get16(source, 2)
     if version == 42:
         first[0] = get32(source, 4)
@@ -132,7 +132,7 @@ cdef inline int open_source(
         source.big = True
         first[0] = get64(source, 8)
         return 0
-    return fail(problem, "not a TIFF file")
+    return fail_as(problem, NOT_TIFF, "not a TIFF file")
 
 
 cdef inline int directory(

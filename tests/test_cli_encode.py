@@ -20,6 +20,8 @@ import pytest
 from harm import without_privileges
 from oracles import records
 from rs_tensor_encoder.cli import interrupts
+from rs_tensor_encoder.cli.encode import _list_failures
+from rs_tensor_encoder.errors import PatchError
 
 
 def one_line(outcome, code):
@@ -175,7 +177,7 @@ def test_places_without_permission(roots, own_sample, tmp_path):
 
 
 def test_targets_that_will_not_do(run, roots, made_up, tmp_path):
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x").mkdir(parents=True)
     line = one_line(run(*roots, tmp_path / "there"), 4)
     assert "exists already; choose another name" in line
     line = one_line(run(*roots, Path(made_up.sentinel_2) / "out"), 4)
@@ -214,16 +216,31 @@ def test_bad_files_are_named_with_the_reason(run, own_sample, tmp_path):
     assert "verified, 0 patches encoded, 1 kept from before, 3 left out" in outcome.out
 
 
-def test_many_failures_are_counted(run, made_up, tmp_path):
+def test_failures_of_one_reason_are_counted(run, made_up, tmp_path):
     root = tmp_path / "S1"
     for tile in Path(made_up.sentinel_1).iterdir():
         for index in range(15):
             (root / tile.name / f"{tile.name}_33UUP_{index}_1").mkdir(parents=True)
     arguments = ["--bigearthnet-s1-root", root, tmp_path / "out", "-q"]
-    outcome = run(*arguments)
-    assert len(outcome.err.splitlines()) == 11
-    assert "... and 5 more, all in failures.json" in outcome.err
+    (line,) = run(*arguments).err.splitlines()
+    first = sorted(root.glob("*/*"))[0]
+    assert line == (
+        f"Failed: {first}/{first.name}_VV.tif: there is no such file (and 14 more like it)"
+    )
     assert len(run(*arguments, "-v").err.splitlines()) == 15
+
+
+def test_many_reasons_are_counted(capfd):
+    errors = [PatchError(f"{letter}.tif", f"reason {letter}") for letter in "abcdefghijklm"]
+    _list_failures(errors, "Failed", verbose=False)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[9:] == ["Failed: j.tif: reason j", "... and 3 more reasons; -v lists all failures"]
+    # What differs in numbers only is one reason.
+    errors = [PatchError(f"{i}.tif", f"strip {i} has {i * 7} bytes, not 9") for i in range(30)]
+    _list_failures(errors, "Would fail", verbose=False)
+    assert capfd.readouterr().err == (
+        "Would fail: 0.tif: strip 0 has 0 bytes, not 9 (and 29 more like it)\n"
+    )
 
 
 # ---- the disk, the keyboard, the terminal -----------------------------------

@@ -262,6 +262,7 @@ def test_another_encoder_has_finished_before_we_begin(bigearthnet, tmp_path, mon
 
     def locked(partial):
         (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "data.mdb").touch()
         return original(partial)
 
     monkeypatch.setattr(encoder, "locked", locked)
@@ -287,7 +288,7 @@ def test_targets_that_will_not_do(bigearthnet, made_up, tmp_path):
 
 def test_too_little_room_is_noticed_before_anything_is_written(bigearthnet, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "rs_tensor_encoder.target.shutil.disk_usage",
+        "rs_tensor_encoder.preflight.shutil.disk_usage",
         lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**5),
     )
     with pytest.raises(OutOfSpaceError, match="nothing was written"):

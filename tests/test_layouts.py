@@ -224,7 +224,7 @@ def test_the_level_is_told_by_the_files(name, other, layouts, run, tmp_path):
     root = tmp_path.joinpath(*PATCHES[other][0].split("/")[:2])
     outcome = run(layouts[name].option, root, tmp_path / "out")
     assert outcome.code == 3
-    assert "left out 1 directory with names like patches of" in outcome.err
+    assert "1 directory with a name like a patch, but files of another dataset" in outcome.err
     assert f"It looks like {layouts[other].title} ({layouts[other].option})" in outcome.err
     # What merely lacks a band is a broken patch of its own dataset.
     grow(layouts[name], tmp_path / "own")

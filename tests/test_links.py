@@ -74,7 +74,8 @@ def test_links_that_lead_out_are_not(run, root, tmp_path, link, place):
     link(path, outside / "blob")
     err, code = both(run, root, tmp_path / "out")
     assert err == (
-        f"Failed: {path}: leads out of the source by a symbolic link; copy the file there\n"
+        f"Failed: {path}: leads out of the source by a symbolic link; name {root.parent}, which "
+        "holds the links and the files, as the source, or copy the files into it\n"
     )
     # To the check it is what was left out, not a difference.
     assert code == 0
@@ -98,7 +99,9 @@ def test_links_that_lead_nowhere(run, root, tmp_path):
     one.symlink_to("nowhere")
     two.symlink_to(two.name)
     err, code = both(run, root, tmp_path / "out")
-    assert f"Failed: {one}: there is no such file\n" in err
+    assert (
+        f"Failed: {one}: there is no such file: it is a symbolic link that leads nowhere\n" in err
+    )
     assert f"Failed: {two}: cannot be followed: Too many levels of symbolic links\n" in err
     assert code == 0
 

@@ -11,6 +11,7 @@ import pytest
 from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.layout import parse
+from rs_tensor_encoder.left_aside import Reason
 from rs_tensor_encoder.recognise import tail
 from rs_tensor_encoder.sources import Source
 from trees import PATCHES, SIBLINGS
@@ -67,13 +68,13 @@ def test_reference_maps_are_not_sentinel_2_patches(plan_of, tmp_path):
         touch(tmp_path / "Reference_Maps" / "tile" / name / f"{name}_reference_map.tif")
     with pytest.raises(SourceError, match="but files of another dataset") as caught:
         plan_of(bigearthnet_s2=tmp_path / "Reference_Maps")
-    assert ". The search left out 2 directories with names like patches" in str(caught.value)
+    assert ". Left aside: 2 directories with names like patches" in str(caught.value)
     # A root above both yields each patch once, and says what it left out.
     name = S2.format(26)
     touch(tmp_path / "BigEarthNet-S2" / "tile" / name / f"{name}_B01.tif")
     plan = plan_of(bigearthnet_s2=tmp_path)
     assert keys(plan) == [name]
-    assert plan.notes[0].startswith("the search left out 2 directories")
+    assert plan.left_aside.tallies[Reason.OTHER_DATASET].count == 2
     assert keys(plan_of(bigearthnet_reference_maps=tmp_path)) == [
         S2.format(n) + "_reference_map" for n in (26, 27)
     ]
@@ -87,7 +88,7 @@ def test_broken_patches_are_patches(plan_of, tmp_path):
     touch(tmp_path / "alone" / S2.format(14) / "misnamed.tif")
     plan = plan_of(bigearthnet_s2=tmp_path)
     assert keys(plan) == [S2.format(n) for n in (11, 12, 13, 14)]
-    assert plan.notes == []
+    assert plan.left_aside.tallies == {}
 
 
 def test_the_same_patch_twice(plan_of, tmp_path):
@@ -189,7 +190,8 @@ def test_links_to_directories_are_named_not_followed(plan_of, tmp_path):
     (tmp_path / "root" / "loop").symlink_to(tmp_path / "root")
     plan = plan_of(bigearthnet_s1=tmp_path / "root")
     assert keys(plan) == [S1.format(8)]
-    assert plan.notes[0].startswith("symbolic links to directories are not followed (2 here, ")
+    tally = plan.left_aside.tallies[Reason.LINK_TO_DIRECTORY]
+    assert (tally.count, tally.example) == (2, str(tmp_path / "root" / "link"))
     # The root itself may be one.
     (tmp_path / "linked").symlink_to(tmp_path / "root")
     assert keys(plan_of(bigearthnet_s1=tmp_path / "linked")) == [S1.format(8)]

@@ -300,7 +300,9 @@ REFUSED = {
     "no-rows": (_changed(tag_278=(LONG, [0])), "RowsPerStrip is 0"),
     "short-strip": (_changed(tag_279=(LONG, [384, 100, 192])), "has 100 bytes, not the 384"),
     "offset-outside": (_changed(tag_273=(LONG, [200, 1 << 31, 300])), "not inside the file"),
-    "offset-0": (_changed(tag_273=(LONG, [0, 200, 300])), "not inside the file"),
+    "offset-0": (_changed(tag_273=(LONG, [0, 200, 300])), "(384), but its offset is 0"),
+    "offset-7": (_changed(tag_273=(LONG, [7, 200, 300])), "not inside the file"),
+    "count-0": (_changed(tag_279=(LONG, [384, 0, 192])), "but its byte count is 0"),
     "count-outside": (
         _changed(tag_279=(LONG, [384, 0xFFFFFFFF, 192])),
         "not inside the file",

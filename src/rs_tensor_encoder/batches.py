@@ -11,6 +11,7 @@ import numpy as np
 
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.database import space_for
+from rs_tensor_encoder.diagnose import diagnose
 from rs_tensor_encoder.errors import PatchError, SourceError
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.recognise import refuse_other_bands
@@ -41,12 +42,14 @@ class Estimate:
     """What encoding a plan will take.
 
     ``lengths`` are the bytes of a typical value of each source, ``size`` those
-    of the database, ``failures`` what was found wrong with the patches tried.
+    of the database, ``failures`` what was found wrong with the patches tried,
+    ``headers`` those of the values of the others, if they were decoded.
     """
 
     lengths: list[float]
     size: int
     failures: list[PatchError]
+    headers: set[bytes]
 
 
 def estimate(plan: Plan, limit: int = _tiff.LIMIT, *, decode: bool = False) -> Estimate:
@@ -70,6 +73,7 @@ def estimate(plan: Plan, limit: int = _tiff.LIMIT, *, decode: bool = False) -> E
     buffer = new_buffer() if decode else np.empty(0, np.uint8)
     lengths: list[float] = []
     failures: list[PatchError] = []
+    headers: set[bytes] = set()
     size = 0
     for index in range(len(plan.sources)):
         patches = [patch for patch in plan.patches if patch.place.source == index]
@@ -84,16 +88,18 @@ def estimate(plan: Plan, limit: int = _tiff.LIMIT, *, decode: bool = False) -> E
                 # Without room it is only said how much it would take.
                 found.append(needed)
             elif isinstance(results[0], PatchError):
-                wrong.append(results[0])
+                wrong.append(diagnose(results[0], plan.sources[index].root))
             else:
-                found.append(results[0][1] - results[0][0])
+                start, stop, header, *_ = results[0]
+                found.append(stop - start)
+                headers.add(header)
         if not found:
             source = plan.sources[index]
-            refuse_other_bands(source.layout, source.root, [str(error) for error in wrong])
+            refuse_other_bands(source.layout, source.root, wrong)
         failures += wrong
         lengths.append(sum(found) / len(found) if found else 0.0)
         size += space_for(len(patches), lengths[-1])
-    return Estimate(lengths, size, failures)
+    return Estimate(lengths, size, failures, headers)
 
 
 def encode_batch(

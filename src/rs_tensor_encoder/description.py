@@ -51,6 +51,10 @@ class Layout:
         """What the user may ask for by ``--with``, in the order of the files."""
         return tuple(dict.fromkeys(file.on for file in self.every if file.on))
 
+    def bands_of(self, request: str) -> set[str]:
+        """Names of the tensors that are read on a request."""
+        return {band for file in self.every if file.on == request for band in file.bands}
+
     def asking(self, requests: Sequence[str]) -> "Layout":
         """The same layout with these files, too; those that it does not have are ignored."""
         return replace(self, asked=tuple(name for name in self.requests if name in requests))

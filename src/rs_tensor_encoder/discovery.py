@@ -2,21 +2,28 @@
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from operator import itemgetter
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
-from rs_tensor_encoder.errors import SourceError, no_directory
+from rs_tensor_encoder import names
+from rs_tensor_encoder.errors import NotUtf8Error, SourceError, no_directory
 from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import LONGEST_KEY, stem
+from rs_tensor_encoder.left_aside import LeftAside, Reason
 from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.recognise import describe, is_of_another, misplaced
 from rs_tensor_encoder.sources import Patch, Place, Plan, Source
-from rs_tensor_encoder.survey import look
+from rs_tensor_encoder.survey import SYSTEM_DIRECTORIES, look
 
 # Directories read at once: many, because on cold or remote storage each waits.
 _WALKERS = 16
+
+_MIXED_CASE = re.compile(rb"\.tiff?$", re.IGNORECASE)
 
 
 def discover(sources: Sequence[Source]) -> Plan:
@@ -59,8 +66,8 @@ def _no_collector() -> Iterator[None]:
 class _Scan(NamedTuple):
     place: Place
     patches: list[Patch]
-    directories: list[str]
-    links: list[str]
+    directories: list[bytes]
+    left_aside: LeftAside
 
 
 def _walk(plan: Plan, index: int, helpers: Helpers) -> Iterator[Patch]:
@@ -69,56 +76,40 @@ def _walk(plan: Plan, index: int, helpers: Helpers) -> Iterator[Patch]:
         raise SourceError(
             f"{source.root}: {no_directory(source.root)} (given as {source.layout.option})"
         )
-    links: list[str] = []
-    foreign: list[str] = []
-    level = [source.root]
+    level = [os.fsencode(source.root)]
     while level:
         scans = list(helpers.map(lambda path: _scan(source, index, path), level))
         level = [path for scan in scans for path in scan.directories]
         strangers = helpers.map(lambda scan: _is_foreign(source, scan), scans)
         for scan, is_foreign in zip(scans, strangers, strict=True):
-            links += scan.links
+            plan.left_aside.merge(scan.left_aside)
             if is_foreign:
-                foreign += [plan.locate(patch) for patch in scan.patches]
+                for patch in scan.patches:
+                    plan.left_aside.add(Reason.OTHER_DATASET, plan.locate(patch))
             else:
                 yield from scan.patches
-    if links:
-        plan.notes.append(
-            f"symbolic links to directories are not followed ({len(links):,} here, for example "
-            f"{links[0]})"
-        )
-    if foreign:
-        plan.notes.append(
-            f"the search left out {counted(len(foreign), 'directory')} with names like patches of "
-            f"{source.layout.title} but files of another dataset, for example {foreign[0]}"
-        )
 
 
-def _scan(source: Source, index: int, path: str) -> _Scan:
+def _scan(source: Source, index: int, path: bytes) -> _Scan:
     layout = source.layout
-    below = path[len(source.root.rstrip("/")) :].rstrip("/")
-    scan = _Scan(Place(index, os.fsencode(below)), [], [], [])
-    prefix = layout.prefix(below)
+    # Not the names that Python would decode by the locale.
+    below = path[len(os.fsencode(source.root).rstrip(b"/")) :].rstrip(b"/")
+    scan = _Scan(Place(index, below), [], [], LeftAside())
+    prefix = layout.prefix(names.decode(below))
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                if entry.is_symlink() and _is_directory(entry):
-                    scan.links.append(entry.path)
-                elif entry.is_dir():
-                    if layout.of_files or not _add(scan, source, prefix, name):
-                        scan.directories.append(entry.path)
-                elif layout.of_files:
-                    base = stem(name)
-                    if base is not None:
-                        _add(scan, source, prefix, base)
+                kind = _classify(entry)
+                reason = (
+                    _take(scan, source, prefix, entry, kind) if isinstance(kind, _Kind) else kind
+                )
+                if reason is not None:
+                    scan.left_aside.add(reason, names.decode(entry.path))
     except SourceError:
         raise
     except OSError as error:
         raise SourceError(
-            f"{path}: {error.strerror or error} (while looking for patches under "
+            f"{names.decode(path)}: {error.strerror or error} (while looking for patches under "
             f"{layout.option} {source.root})"
         ) from None
     # Directories come in the file system's order; the plan must not depend on it.
@@ -127,30 +118,73 @@ def _scan(source: Source, index: int, path: str) -> _Scan:
     return scan
 
 
-def _is_directory(link: os.DirEntry[str]) -> bool:
-    """Tell whether a link leads to a directory, or nowhere that we can see."""
-    try:
-        return link.is_dir()
-    except OSError:
-        return True
+class _Kind(Enum):
+    FILE = 1
+    DIRECTORY = 2
+    BROKEN_LINK = 3
+    SPECIAL = 4
 
 
-def _add(scan: _Scan, source: Source, prefix: str, name: str) -> bool:
-    text = source.layout.key_of(prefix + name)
-    if text is None:
-        return False
-    raw = os.fsencode(name)
+def _classify(entry: os.DirEntry[bytes]) -> _Kind | Reason:
+    """Tell what an entry is, or why nobody looks at it, whatever the layout."""
+    if entry.name.startswith(b"."):
+        return Reason.HIDDEN
+    if entry.is_symlink():
+        try:
+            mode = entry.stat().st_mode
+        except OSError:
+            # Whatever the reason: its target may be missing, locked, or a link in a loop.
+            return _Kind.BROKEN_LINK
+        if S_ISDIR(mode):
+            return Reason.LINK_TO_DIRECTORY
+        return _Kind.FILE if S_ISREG(mode) else _Kind.SPECIAL
+    if entry.is_dir():
+        return Reason.SYSTEM if entry.name in SYSTEM_DIRECTORIES else _Kind.DIRECTORY
+    return _Kind.FILE if entry.is_file() else _Kind.SPECIAL
+
+
+def _take(
+    scan: _Scan, source: Source, prefix: str, entry: os.DirEntry[bytes], kind: _Kind
+) -> Reason | None:
+    """Take an entry for a patch, or for a directory to look into; else tell why it is not."""
+    of_files = source.layout.of_files
+    raw = entry.name
+    if kind is _Kind.DIRECTORY:
+        if of_files or not _add(scan, source, prefix, raw):
+            scan.directories.append(entry.path)
+        return None
+    is_tiff = stem(names.decode(raw)) is not None
+    # A patch that cannot be read is one that fails, by name: a pipe that is called like a file,
+    # a link that cannot be followed and is called like a file or a directory.
+    if of_files:
+        if is_tiff and _add(scan, source, prefix, raw.rpartition(b".")[0]):
+            return None
+    elif kind is _Kind.BROKEN_LINK and _add(scan, source, prefix, raw):
+        return None
+    if kind is not _Kind.FILE:
+        return Reason.BROKEN_LINK if kind is _Kind.BROKEN_LINK else Reason.SPECIAL
+    if is_tiff:
+        return Reason.UNMATCHED
+    return Reason.MIXED_CASE if _MIXED_CASE.search(raw) else Reason.OTHER_FILE
+
+
+def _add(scan: _Scan, source: Source, prefix: str, raw: bytes) -> bool:
+    """Add a patch of a name, if that is one of a patch."""
     try:
+        text = source.layout.key_of(prefix + names.decode(raw))
+        if text is None:
+            return False
         key = text.encode()
-        problem = None if 0 < len(key) <= LONGEST_KEY else _key_problem(key)
-    except UnicodeEncodeError:
-        problem = "the name is not valid UTF-8, so it cannot be a key"
-    if problem:
-        path = os.path.join(source.root, os.fsdecode(scan.place.path).lstrip("/"), name)
-        # Unprintable names are quoted.
-        raise SourceError(f"{path if path.isprintable() else repr(path)}: {problem}")
+    except (NotUtf8Error, UnicodeEncodeError):
+        raise NotUtf8Error(_path(scan, source, raw)) from None
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise SourceError(f"{_path(scan, source, raw)}: {_key_problem(key)}")
     scan.patches.append(Patch(key, scan.place, len(key) - len(raw) if key.endswith(raw) else raw))
     return True
+
+
+def _path(scan: _Scan, source: Source, name: bytes) -> str:
+    return names.decode(os.fsencode(source.root).rstrip(b"/") + scan.place.path + b"/" + name)
 
 
 def _key_problem(key: bytes) -> str:
@@ -170,7 +204,7 @@ def _is_foreign(source: Source, scan: _Scan) -> bool:
         is_of_another(
             source.layout,
             source.root,
-            os.fsdecode(scan.place.path + b"/" + patch.name).lstrip("/"),
+            names.decode(scan.place.path + b"/" + patch.name).lstrip("/"),
         )
         for patch in scan.patches
     )
@@ -199,6 +233,7 @@ def _nothing(plan: Plan, index: int) -> str:
         f"(given as {source.layout.option}; looked at any depth for {kind} named like "
         f"{source.layout.pattern.pattern})"
     )
-    notes = (note[0].upper() + note[1:] for note in plan.notes)
+    phrases = "; ".join(plan.left_aside.phrases(all_reasons=False))
+    aside = [f"Left aside: {phrases}"] if phrases else []
     survey = look(source.root)
-    return ". ".join([text, describe(survey), *misplaced(source.layout, survey), *notes])
+    return ". ".join([text, describe(survey), *aside, *misplaced(source.layout, survey)])

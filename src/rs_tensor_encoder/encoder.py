@@ -23,15 +23,19 @@ from rs_tensor_encoder.batches import (
 )
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Writer
+from rs_tensor_encoder.diagnose import diagnose
 from rs_tensor_encoder.errors import EncoderError, PatchError
 from rs_tensor_encoder.flushing import WriteBack
 from rs_tensor_encoder.journal import Journal
 from rs_tensor_encoder.kept import keep
+from rs_tensor_encoder.left_aside import LeftAside
 from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
 from rs_tensor_encoder.opening import DATA
+from rs_tensor_encoder.preflight import check_space, check_target
 from rs_tensor_encoder.sources import Patch, Plan
-from rs_tensor_encoder.target import check_space, check_target, clear, finish, locked, resume
+from rs_tensor_encoder.target import clear, finish, locked, resume
 from rs_tensor_encoder.threads import Threads
+from rs_tensor_encoder.values import tensor_names
 
 Progress = Callable[[int, int], None]
 
@@ -56,6 +60,7 @@ class Report:
     interrupted: bool = False
     verified: bool = False
     failures: list[tuple[str, PatchError]] = field(default_factory=list)
+    left_aside: LeftAside = field(default_factory=LeftAside)
     notes: list[str] = field(default_factory=list)
 
 
@@ -106,16 +111,17 @@ def encode(
     OutOfSpaceError
         If the disk is full, or the database would not fit.
     """
-    check_target(plan, target)
+    roots = [source.root for source in plan.sources]
+    check_target(roots, target)
     _tiff.keep_memory()
     expected = expected or estimate(plan, limit)
     partial = target + ".partial"
-    report = Report(target, len(plan.patches), notes=list(plan.notes))
+    report = Report(target, len(plan.patches), left_aside=plan.left_aside)
     state = Manifest.of(plan.sources)
     state.versions = _versions()
     with locked(partial):
         # Another encoder may have finished between the two looks.
-        check_target(plan, target)
+        check_target(roots, target)
         if restart:
             clear(partial)
         note = resume(state, partial)
@@ -141,14 +147,18 @@ def encode(
         # From here on a power loss does no harm.
         state.boot = None
         _save_failures(partial, report)
-        if report.interrupted or (report.failures and not skip_failed):
+        if not report.interrupted:
+            report.notes += plan.unmet_requests(tensor_names(pipeline.headers))
+        # Without a single patch there is no target, either.
+        failed = report.failures and (not skip_failed or state.patches == 0)
+        if report.interrupted or failed:
             state.save(partial)
             return report
         state.left_out = _as_dicts(report)
         state.tensors = tensor_table(pipeline.headers)
         state.bytes = report.bytes
-        failed = {key.encode() for key, _ in report.failures}
-        keys = [patch.key for patch in plan.patches if patch.key not in failed]
+        lacking = {key.encode() for key, _ in report.failures}
+        keys = [patch.key for patch in plan.patches if patch.key not in lacking]
         report.verified = finish(state, partial, target, keys)
         report.complete = True
     return report
@@ -268,10 +278,11 @@ class _Pipeline:
         stored = batch.keys
         if task.failures:
             refuse_trouble(task.failures.values())
-            self.report.failures += [
-                (batch.keys[index].decode(), error)
-                for index, error in sorted(task.failures.items())
-            ]
+            for index, error in sorted(task.failures.items()):
+                source = self.plan.source_of(batch.files[index].format)
+                self.report.failures.append(
+                    (batch.keys[index].decode(), diagnose(error, source.root))
+                )
             stored = [key for index, key in enumerate(stored) if index not in task.failures]
         if stored:
             # First, so that every record has its entry whatever happens.

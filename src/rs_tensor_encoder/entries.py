@@ -8,7 +8,7 @@ from rs_tensor_encoder import templates
 from rs_tensor_encoder.document import Document
 
 #: Extensions of TIFF files, the likeliest first.
-EXTENSIONS = (".tif", ".TIF", ".tiff", ".TIFF")
+EXTENSIONS = (".tif", ".TIF", ".tiff", ".TIFF", ".Tif", ".Tiff")
 
 #: Names of sample types, as NumPy calls them.
 DTYPES = (

@@ -1,13 +1,29 @@
 """What can go wrong, as exceptions: each knows the exit code of the command."""
 
+import enum
 import errno
 import os
+
+from rs_tensor_encoder import names
+from rs_tensor_encoder.filetype import archive_kind
 
 
 class EncoderError(Exception):
     """Root of all errors that the user can do something about."""
 
     exit_code = 1
+
+
+class Kind(enum.IntEnum):
+    """Kinds of patch errors that something is to be done about (the same as in ``problem.pxd``)."""
+
+    OTHER = 0
+    #: The file does not begin like a TIFF file.
+    NOT_TIFF = 1
+    #: The file has another number of bands than its layout says.
+    OTHER_BANDS = 2
+    #: The file is a symbolic link to a place outside of its source.
+    OUTSIDE = 3
 
 
 class PatchError(EncoderError, ValueError):
@@ -21,12 +37,22 @@ class PatchError(EncoderError, ValueError):
         What is wrong with it.
     errno : int
         The system's number for it, 0 where the system is not to blame.
+    kind : Kind
+        What kind of error it is.
+
+    Attributes
+    ----------
+    path : str
+        The path in UTF-8, whatever the locale: for people and for JSON.
     """
 
-    def __init__(self, path: str | bytes, reason: str, errno: int = 0) -> None:
-        self.path = os.fsdecode(path).rstrip("/")
+    def __init__(
+        self, path: str | bytes, reason: str, errno: int = 0, kind: int = Kind.OTHER
+    ) -> None:
+        self.path = names.decode(os.fsencode(path)).rstrip("/")
         self.reason = reason
         self.errno = errno
+        self.kind = Kind(kind)
         super().__init__(f"{self.path}: {reason}")
 
 
@@ -40,6 +66,13 @@ class SourceError(EncoderError, OSError):
     """A source cannot be read, or holds no patches."""
 
     exit_code = 3
+
+
+class NotUtf8Error(SourceError):
+    """The name of a patch is not valid UTF-8, so that it cannot be a key."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: the name is not valid UTF-8, so it cannot be a key; rename it")
 
 
 class TargetError(EncoderError, OSError):
@@ -71,6 +104,13 @@ def missing(path: str) -> str:
 
 def no_directory(path: str) -> str:
     """Say why a path is not a directory that could be looked into."""
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        return f"cannot be looked at: {error.strerror}"
+    except OSError:
         return missing(path)
+    kind = archive_kind(path)
+    if kind is not None:
+        return f"is {kind}: unpack it first, and name the directory that it was unpacked to"
     return "is not a directory: name the one that the files are in"

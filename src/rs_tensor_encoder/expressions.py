@@ -9,7 +9,7 @@ known to be harmless, keep to ``re``.
 
 import re2
 
-from rs_tensor_encoder.errors import LayoutError, SourceError
+from rs_tensor_encoder.errors import LayoutError, NotUtf8Error
 
 
 class Expression:
@@ -49,7 +49,7 @@ class Expression:
 
         Raises
         ------
-        SourceError
+        NotUtf8Error
             If it matches but for bytes that are not UTF-8.
         """
         # Of bytes, because re2 takes three times as long for text.
@@ -58,9 +58,7 @@ class Expression:
         except UnicodeEncodeError:
             if self._compiled.fullmatch(path.encode("utf-8", "replace")) is None:
                 return None
-            raise SourceError(
-                f"{path!r}: the name is not valid UTF-8, so it cannot be a key"
-            ) from None
+            raise NotUtf8Error(path) from None
         if found is None:
             return None
         groups = found.groupdict() if self.groupindex else {}

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from rs_tensor_encoder import names
 from rs_tensor_encoder.plain import counted
 
 
@@ -37,7 +38,7 @@ def look_into(root: str, path: str) -> Looks:
     Parameters
     ----------
     root, path : str
-        A tree, and a path below it: links are followed inside the tree only.
+        A tree, and a path below it, in UTF-8: links are followed inside the tree only.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def look_into(root: str, path: str) -> Looks:
     """
     import tifffile
 
-    path = os.path.join(root, path)
+    path = os.path.join(root, names.to_path(path))
     # A pipe would be waited for without end.
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError("not a regular file")

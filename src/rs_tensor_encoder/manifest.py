@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from rs_tensor_encoder import __version__, digests
+from rs_tensor_encoder import __version__, digests, names
 from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
 from rs_tensor_encoder.machine import boot_id
@@ -62,7 +62,7 @@ class Manifest:
                 {
                     "layout": source.layout.name,
                     "digest": source.layout.digest,
-                    "root": os.path.realpath(source.root),
+                    "root": names.from_path(os.path.realpath(source.root)),
                     **({"with": " ".join(source.layout.asked)} if source.layout.asked else {}),
                 }
                 for source in sources

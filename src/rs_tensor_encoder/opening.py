@@ -35,6 +35,13 @@ def require(directory: str) -> None:
     """
     if os.path.islink(directory) and not os.path.exists(directory):
         raise TargetError(f"{directory}: {missing(directory)}")
+    try:
+        os.stat(os.path.join(directory, DATA))
+    except PermissionError as error:
+        raise TargetError(f"{directory}: cannot be looked into: {error.strerror}") from None
+    except OSError:
+        # What is missing is said below.
+        pass
     if not os.path.isfile(os.path.join(directory, DATA)):
         raise TargetError(f"{directory}: no database here (a directory with {DATA} is expected)")
 

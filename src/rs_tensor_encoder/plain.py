@@ -7,10 +7,14 @@ def plain(text: str) -> str:
     """Write a text so that any terminal takes it, and none is commanded by it."""
     if text.isprintable():
         return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    # A byte of a name that is not UTF-8 (PEP 383) is shown as that byte.
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
 
 
 def counted(number: int, noun: str) -> str:

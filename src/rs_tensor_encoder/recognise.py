@@ -1,18 +1,15 @@
 """What a tree is, if it is not what the user took it for."""
 
 import os
-import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from rs_tensor_encoder.errors import SourceError
+from rs_tensor_encoder import names
+from rs_tensor_encoder.errors import Kind, PatchError, SourceError
 from rs_tensor_encoder.layout import Layout, builtin, stem
 from rs_tensor_encoder.looks import look_into
 from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.survey import Survey, listed, look
-
-# What `_tiff` says of a file that is not what the layout says.
-_OTHER_BANDS = re.compile(r": the file has \d+ bands?, not \d+$")
 
 
 def is_of_another(layout: Layout, root: str, path: str) -> bool:
@@ -43,21 +40,21 @@ def is_of_another(layout: Layout, root: str, path: str) -> bool:
     if layout.depth > 1 and not rivals:
         return False
     try:
-        names = stems(os.listdir(os.path.join(root, path)))
+        found = stems(map(names.from_path, os.listdir(os.path.join(root, names.to_path(path)))))
     except OSError:
         return False
-    if not names:
+    if not found:
         return False
     lone = [other for other in builtin() if other.of_files and other.depth == 1]
-    if all(any(other.match(name) for other in lone) for name in names):
+    if all(any(other.match(name) for other in lone) for name in found):
         return True
-    own = _explained(layout, parts, names)
-    return any(_explained(other, parts, names) > own for other in rivals)
+    own = _explained(layout, parts, found)
+    return any(_explained(other, parts, found) > own for other in rivals)
 
 
-def stems(names: Sequence[str]) -> set[str]:
+def stems(files: Iterable[str]) -> set[str]:
     """Names of the TIFF files among these, without extension; hidden ones do not count."""
-    found = (stem(name) for name in names if not name.startswith("."))
+    found = (stem(name) for name in files if not name.startswith("."))
     return {name for name in found if name is not None}
 
 
@@ -158,14 +155,14 @@ def _fits(layout: Layout, root: str, path: str) -> bool:
         return False
 
 
-def refuse_other_bands(layout: Layout, root: str, problems: Sequence[str]) -> None:
+def refuse_other_bands(layout: Layout, root: str, problems: Sequence[PatchError]) -> None:
     """Refuse a source none of whose patches has the bands of its layout.
 
     Parameters
     ----------
     layout, root
         The source.
-    problems : sequence of str
+    problems : sequence of PatchError
         What was wrong with each of the patches that were tried.
 
     Raises
@@ -173,7 +170,7 @@ def refuse_other_bands(layout: Layout, root: str, problems: Sequence[str]) -> No
     SourceError
         If it was the number of bands, each time.
     """
-    if problems and all(_OTHER_BANDS.search(problem) for problem in problems):
+    if problems and all(problem.kind == Kind.OTHER_BANDS for problem in problems):
         raise SourceError(
             f"{root}: no patches of {layout.title} found (given as {layout.option}): there are "
             f"files with such names, but {problems[0]}. {describe(look(root))}"

@@ -1,14 +1,17 @@
 """Where patches are: the sources, and the plan of all that was found in them."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, islice
 from typing import NamedTuple
 
+from rs_tensor_encoder import names
 from rs_tensor_encoder.helpers import Helpers
 from rs_tensor_encoder.layout import EXTENSIONS, File, Layout
+from rs_tensor_encoder.left_aside import LeftAside
 
 # Threads that look for optional files, and patches that each looks at in one go: few, so
 # that the files of one batch are looked for by many.
@@ -63,8 +66,9 @@ class Files(NamedTuple):
     @property
     def paths(self) -> list[str]:
         """Paths of the files, without extension."""
-        directory = os.fsdecode(self.directory)
-        return [os.path.join(directory, name) for name in os.fsdecode(self.names).split("\0")[:-1]]
+        return [
+            os.fsdecode(os.path.join(self.directory, name)) for name in self.names.split(b"\0")[:-1]
+        ]
 
 
 @dataclass
@@ -73,8 +77,8 @@ class Plan:
 
     sources: Sequence[Source]
     patches: list[Patch]
-    #: What was met and left aside, in sentences for the user.
-    notes: list[str] = field(default_factory=list)
+    #: What the search has met and not taken.
+    left_aside: LeftAside = field(default_factory=LeftAside)
 
     @cached_property
     def formats(self) -> list[tuple[File, ...]]:
@@ -107,11 +111,11 @@ class Plan:
         if template is not None:
             return Files(first, directory or b"/", template.replace(b"{name}", raw))
         layout = self.sources[place.source].layout
-        groups = layout.match(layout.prefix(os.fsdecode(place.path)) + os.fsdecode(raw))
+        groups = layout.match(layout.prefix(names.decode(place.path)) + names.decode(raw))
         assert groups is not None, key  # noqa: S101  it has matched when it was found
-        variant = _variant(layout, os.fsdecode(directory), groups)
-        names = "".join(f"{name}\0" for name in layout.names(groups, variant))
-        return Files(first + variant, directory or b"/", os.fsencode(names))
+        variant = _variant(layout, directory, groups)
+        ended = "".join(f"{name}\0" for name in layout.names(groups, variant))
+        return Files(first + variant, directory or b"/", names.encode(ended))
 
     def files_of(self, patches: Iterable[Patch]) -> Generator[Files]:
         """Tell where the files of many patches are, in order.
@@ -128,19 +132,40 @@ class Plan:
             for found in helpers.map(lambda chunk: [*map(self.files, chunk)], chunks):
                 yield from found
 
+    def source_of(self, format_: int) -> Source:
+        """The source whose patches have a format, by its index in `formats`."""
+        firsts = [first for _, _, _, first in self._facts]
+        return self.sources[bisect_right(firsts, format_) - 1]
+
+    def unmet_requests(self, tensors: set[str]) -> list[str]:
+        """Say which files were asked for by ``--with`` that no patch has.
+
+        Parameters
+        ----------
+        tensors : set of str
+            Names of all tensors that were made of the patches.
+        """
+        return [
+            f"no patch of {source.layout.title} in {source.root} has the files that --with "
+            f"{request} asks for"
+            for source in self.sources
+            for request in source.layout.asked
+            if not tensors & source.layout.bands_of(request)
+        ]
+
     def locate(self, patch: Patch) -> str:
-        """Path of a patch's directory or file, for messages."""
+        """Path of a patch's directory or file, in UTF-8, for messages."""
         root = self._facts[patch.place.source][0]
-        return os.fsdecode(root + patch.place.path + b"/" + patch.name)
+        return names.decode(root + patch.place.path + b"/" + patch.name)
 
 
-def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
+def _variant(layout: Layout, directory: bytes, groups: Mapping[str, str]) -> int:
     """Index of the format that a patch has: which of its optional files are there."""
     variant = 0
     for bit, entry in enumerate(layout.optional):
         paths = [file.path.format_map(groups) for file in layout.files if file.entry == entry]
         if any(
-            _is_there(os.path.join(directory, path + extension))
+            _is_there(os.path.join(directory, names.encode(path + extension)))
             for path in paths
             for extension in EXTENSIONS
         ):
@@ -148,7 +173,7 @@ def _variant(layout: Layout, directory: str, groups: Mapping[str, str]) -> int:
     return variant
 
 
-def _is_there(path: str) -> bool:
+def _is_there(path: bytes) -> bool:
     """Tell whether there is a file, a link that leads nowhere, or something that hides it."""
     try:
         os.lstat(path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rs_tensor_encoder import names
 from rs_tensor_encoder.plain import plain
 
 # Entries that are looked at. A directory is looked into as far as its share goes, but
@@ -13,10 +14,18 @@ from rs_tensor_encoder.plain import plain
 _BUDGET = 20_000
 _SHARE = 512
 
+#: Directories that operating systems and file servers put into trees. ``__MACOSX`` and ``@eaDir``
+#: repeat the names of the files beside them.
+SYSTEM_DIRECTORIES = frozenset(
+    {b"__MACOSX", b"@eaDir", b"lost+found", b"$RECYCLE.BIN", b"System Volume Information"}
+)
+
 
 @dataclass
 class Survey:
-    """Files of a tree, as paths relative to its root, sorted; hidden ones do not count.
+    """Files of a tree, as paths relative to its root, in UTF-8, sorted.
+
+    Hidden files and those of operating systems do not count.
 
     ``whole`` is False if there are more than were looked at.
     """
@@ -44,20 +53,22 @@ def look(root: str, budget: int = _BUDGET) -> Survey:
 
 def _look(survey: Survey, directory: str, budget: int) -> int:
     """Look into a directory; return how many entries were looked at."""
-    entries = []
+    entries: list[os.DirEntry[bytes]] = []
     try:
-        with os.scandir(os.path.join(survey.root, directory)) as found:
-            entries = list(islice((x for x in found if not x.name.startswith(".")), budget))
+        with os.scandir(os.path.join(os.fsencode(survey.root), names.encode(directory))) as found:
+            entries = list(islice((entry for entry in found if _counts(entry)), budget))
             survey.whole &= next(found, None) is None
     except OSError:
         survey.whole = False
     used = len(entries)
-    inside = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    survey.files += [
-        os.path.join(directory, entry.name)
-        for entry in entries
-        if not entry.is_dir(follow_symlinks=False)
-    ]
+    inside = []
+    for entry in entries:
+        name = names.decode(entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            inside.append(name)
+        else:
+            survey.files.append(os.path.join(directory, name))
+    inside.sort()
     for index, name in enumerate(inside):
         if used >= budget:
             survey.whole = False
@@ -65,6 +76,10 @@ def _look(survey: Survey, directory: str, budget: int) -> int:
         share = max(_SHARE, (budget - used) // (len(inside) - index))
         used += _look(survey, os.path.join(directory, name), min(share, budget - used))
     return used
+
+
+def _counts(entry: os.DirEntry[bytes]) -> bool:
+    return not entry.name.startswith(b".") and entry.name not in SYSTEM_DIRECTORIES
 
 
 def kinds(paths: Iterable[str]) -> list[tuple[str, int]]:

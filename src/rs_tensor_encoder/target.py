@@ -7,46 +7,20 @@ and renamed: a target is complete or absent.
 import fcntl
 import mmap
 import os
-import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from rs_tensor_encoder import digests, journal, manifest
 from rs_tensor_encoder.errors import (
     EncoderError,
-    OutOfSpaceError,
     TargetError,
     writing_failed,
 )
 from rs_tensor_encoder.manifest import FAILURES, Manifest
 from rs_tensor_encoder.opening import DATA, LOCK, can_verify, verify
-from rs_tensor_encoder.plain import counted, sized
-from rs_tensor_encoder.sources import Plan
-
-
-def check_target(plan: Plan, target: str) -> None:
-    """Refuse a target that exists, cannot be made, or lies in a source.
-
-    Raises
-    ------
-    TargetError
-        With what to do instead.
-    """
-    if os.path.lexists(target):
-        raise TargetError(
-            f"{target}: exists already; choose another name, or remove it first (to compare it "
-            "with the sources, use the verb check)"
-        )
-    parent = os.path.dirname(os.path.abspath(target))
-    for path in (target, target + ".partial"):
-        real = os.path.join(os.path.realpath(parent), os.path.basename(path))
-        for source in plan.sources:
-            root = os.path.realpath(source.root)
-            if os.path.commonpath([root, real]) == root:
-                raise TargetError(
-                    f"{path}: lies inside the source {source.root}; choose a place outside"
-                )
-
+from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder.preflight import require_free
 
 # What may stand in a partial target (".new" is left by a kill while a file is written), in
 # the order in which it is removed: the manifest says of the rest whether it can be trusted.
@@ -129,22 +103,13 @@ def resume(new: Manifest, partial: str) -> str | None:
     if os.path.isfile(data) and os.path.getsize(data) == 0:
         # Stopped before anything was in it: not even a database.
         os.remove(data)
-    try:
-        old = Manifest.load(partial)
-    except TargetError as error:
-        raise TargetError(f"{error}; use --restart to begin anew") from None
+    old = require_same(new, partial)
     if old is None:
         if os.path.exists(data):
             raise TargetError(
                 f"{partial}: holds a database of unknown origin; remove it, or use --restart"
             )
         return None
-    if old.sources != new.sources:
-        roots = ", ".join(manifest.name_source(source) for source in old.sources)
-        raise TargetError(
-            f"{partial}: was begun from other sources ({roots}); give the same ones to go on, or "
-            "--restart to begin anew"
-        )
     if not old.survived():
         clear(partial)
         # A failed sync is noted as an unknown boot.
@@ -164,6 +129,32 @@ def resume(new: Manifest, partial: str) -> str | None:
     return None
 
 
+def require_same(new: Manifest, partial: str) -> Manifest | None:
+    """Refuse what an earlier run has left if that was begun from other sources.
+
+    Returns
+    -------
+    Manifest or None
+        That of the earlier run, if it has left one.
+
+    Raises
+    ------
+    TargetError
+        If it is damaged, or from other sources.
+    """
+    try:
+        old = Manifest.load(partial)
+    except TargetError as error:
+        raise TargetError(f"{error}; use --restart to begin anew") from None
+    if old is not None and old.sources != new.sources:
+        roots = ", ".join(manifest.name_source(source) for source in old.sources)
+        raise TargetError(
+            f"{partial}: was begun from other sources ({roots}); give the same ones to go on, or "
+            "--restart to begin anew"
+        )
+    return old
+
+
 def clear(partial: str) -> None:
     """Remove what an earlier run has left."""
     for name in _OURS:
@@ -174,32 +165,6 @@ def clear(partial: str) -> None:
             continue
         except OSError as error:
             raise TargetError(f"{path}: cannot be removed: {error.strerror}") from None
-
-
-def free_space(target: str) -> int:
-    """Bytes that a database may take: those free, and those of a partial one."""
-    data = os.path.join(target + ".partial", DATA)
-    used = os.stat(data).st_blocks * 512 if os.path.exists(data) else 0
-    parent = os.path.dirname(os.path.abspath(target))
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    return shutil.disk_usage(parent).free + used
-
-
-def check_space(target: str, size: int) -> None:
-    """Refuse to begin what would not fit.
-
-    Raises
-    ------
-    OutOfSpaceError
-        If fewer than ``size`` bytes are free.
-    """
-    free = free_space(target)
-    if free < size:
-        raise OutOfSpaceError(
-            f"{target}: the database will take about {sized(size)}, but only {sized(free)} are "
-            "free; nothing was written"
-        )
 
 
 def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) -> bool:
@@ -219,8 +184,6 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     bool
         Whether its structure was verified; False where ``lmdb`` has no verifier.
     """
-    if state.patches == 0:
-        raise TargetError(f"{partial}: not a single patch could be encoded, so there is no target")
     if state.patches != len(keys):
         raise EncoderError(
             f"{partial}: has {counted(state.patches, 'record')} instead of {len(keys)}; this is a "
@@ -234,9 +197,14 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
     )
     state.complete = True
     state.save(partial)
-    if os.path.lexists(target):
-        raise TargetError(f"{target}: was made meanwhile; the result is in {partial}")
     try:
+        require_free(target)
+    except TargetError:
+        raise TargetError(f"{target}: was made meanwhile; the result is in {partial}") from None
+    try:
+        if os.path.isdir(target):
+            # Who has made it may have had a reason for its mode, as mktemp has.
+            os.chmod(partial, stat.S_IMODE(os.stat(target).st_mode))
         os.rename(partial, target)
         manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
     except OSError as error:

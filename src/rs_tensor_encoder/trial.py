@@ -3,9 +3,11 @@
 import os
 from dataclasses import dataclass, field
 
+from rs_tensor_encoder import names
 from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.entries import EXTENSIONS
 from rs_tensor_encoder.layout import File, Layout
+from rs_tensor_encoder.left_aside import LeftAside
 from rs_tensor_encoder.looks import Looks, look_into
 from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.sources import Patch, Plan, Source
@@ -60,7 +62,7 @@ class Trial:
     lacking: list[str]
     unmatched: list[tuple[str, int]]
     whole: bool
-    notes: list[str] = field(default_factory=list)
+    left_aside: LeftAside = field(default_factory=LeftAside)
 
 
 def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
@@ -99,7 +101,7 @@ def attempt(layout: Layout, root: str, most: int = 3) -> Trial:
         ],
         unmatched=kinds(_unmatched(plan, survey.files, root)),
         whole=survey.whole,
-        notes=plan.notes,
+        left_aside=plan.left_aside,
     )
 
 
@@ -109,15 +111,16 @@ def _show(plan: Plan, patch: Patch, root: str) -> Shown:
         _look_at(os.path.normpath(path), file, root)
         for path, file in zip(found.paths, plan.formats[found.format], strict=True)
     ]
-    return Shown(patch.key.decode(), os.path.relpath(plan.locate(patch), root), files)
+    path = os.path.relpath(names.to_path(plan.locate(patch)), root)
+    return Shown(patch.key.decode(), names.from_path(path), files)
 
 
 def _look_at(base: str, file: File, root: str) -> Found:
     path = next((x for x in (base + y for y in EXTENSIONS) if os.path.exists(x)), None)
     if path is None:
-        path = os.path.relpath(base + EXTENSIONS[0], root)
+        path = names.from_path(os.path.relpath(base + EXTENSIONS[0], root))
         return Found(path, file.bands, file.on, None, "there is no such file")
-    below = os.path.relpath(path, root)
+    below = names.from_path(os.path.relpath(path, root))
     try:
         looks = look_into(root, below)
     except ValueError as error:
@@ -130,7 +133,7 @@ def _look_at(base: str, file: File, root: str) -> Found:
 
 def _unmatched(plan: Plan, files: list[str], root: str) -> list[str]:
     """Those of a tree's files that no patch has, in order."""
-    seen = {os.path.normpath(os.path.join(root, path)): path for path in files}
+    seen = {os.path.normpath(os.path.join(root, names.to_path(path))): path for path in files}
     here = {os.path.dirname(path) for path in seen}
     layout = plan.sources[0].layout
     elsewhere = any("/" in file.path for file in layout.files)

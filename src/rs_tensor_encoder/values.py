@@ -1,6 +1,7 @@
 """Values of records: the header that a safetensors value begins with."""
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +40,11 @@ def _is_header(header: bytes) -> bool:
     if not isinstance(entries, dict):
         return False
     return all(is_tensor(entry) for name, entry in entries.items() if name != "__metadata__")
+
+
+def tensor_names(headers: Iterable[bytes]) -> set[str]:
+    """Names of the tensors in headers, which have their length in front."""
+    return {name for header in headers for name in json.loads(header[8:])} - {"__metadata__"}
 
 
 def is_tensor(entry: Any) -> bool:

@@ -13,6 +13,7 @@ import click
 from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
+from rs_tensor_encoder.cli.output import OutputError, fail, say
 from rs_tensor_encoder.errors import EncoderError, writing_failed
 
 VERBS = ("encode", "check", "info", "layouts", "demo")
@@ -39,12 +40,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     from rs_tensor_encoder import _tiff
 
     found = _tiff.versions()
-    click.echo(f"rs-tensor-encoder {__version__}")
+    say(f"rs-tensor-encoder {__version__}")
     others = ", ".join(f"{name} {number}" for name, number in found["bundled"].items())
     origin = f"bundled, with {others}" if others else "of the system"
-    click.echo(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']} ({origin})")
-    click.echo("codecs: " + ", ".join(found["codecs"]))
-    click.echo(f"Python {sys.version.split()[0]} with " + ", ".join(_packages()))
+    say(f"libtiff {found['libtiff']}, libdeflate {found['libdeflate']} ({origin})")
+    say("codecs: " + ", ".join(found["codecs"]))
+    say(f"Python {sys.version.split()[0]} with " + ", ".join(_packages()))
     ctx.exit()
 
 
@@ -91,12 +92,6 @@ def _interrupt(number: int, frame: Any) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
-def _silence(stream: Any) -> None:
-    """Keep the interpreter from trying once more, at its end, to write what cannot be written."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -109,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 done, 1 patches failed or differ, 2 usage, 3 source,
-        4 target, 5 out of space, 130 interrupted.
+        4 target, 5 out of space, 130 interrupted. It is 1, too, where what was asked
+        for, such as a list, cannot be printed.
     """
     # No linear algebra is done here, but NumPy's library for it would start threads that
     # spin for a while (measured: 14 % of the processor time of a short encode).
@@ -117,29 +113,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The default would end us at once, with the processes of a check left behind.
     with contextlib.suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, _interrupt)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # An object also where the words themselves are wrong, so that no parser could tell.
+    as_json = "--json" in words
     try:
-        code = cli.main(args=arguments, prog_name="rs-tensor-encoder", standalone_mode=False)
+        code = cli.main(args=words, prog_name="rs-tensor-encoder", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = fail(error, error.exit_code, as_json=as_json)
+    except OutputError as error:
+        code = 1 if error.unread else fail(str(error), 1, as_json=False)
     except EncoderError as error:
-        code = _fail(str(error), error.exit_code)
+        code = fail(str(error), error.exit_code, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
-        code = _fail("interrupted", 130)
+        code = fail("interrupted", 130, as_json=as_json)
     except BrokenPipeError:
         # Whoever read our output has gone: nothing is left to say.
-        _silence(sys.stdout)
         code = 1
     except OSError as error:
-        _silence(sys.stdout)
-        code = _fail(str(error), writing_failed("", error).exit_code)
+        code = fail(str(error), writing_failed("", error).exit_code, as_json=as_json)
     except MemoryError:
-        code = _fail("out of memory; try fewer --workers", 3)
+        code = fail("out of memory; try fewer --workers", 3, as_json=as_json)
     except RuntimeError as error:
         # All that Python says when the system gives it no more memory or threads.
         if "can't start new thread" not in str(error):
             raise
-        code = _fail("the system allows no more threads (ulimit -u, -v); try fewer --workers", 3)
+        text = "the system allows no more threads (ulimit -u, -v); try fewer --workers"
+        code = fail(text, 3, as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -149,8 +148,3 @@ def run() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     sys.exit(code)
-
-
-def _fail(text: str, code: int) -> int:
-    click.echo(f"Error: {text}", err=True)
-    return code

@@ -9,6 +9,7 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.cli.output import say_left_aside
 from rs_tensor_encoder.plain import counted, plain, sized
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ def _by_sources(
     from rs_tensor_encoder.discovery import discover
 
     plan = discover(sources)
-    for note in plan.notes:
-        click.echo(f"Note: {note}", err=True)
+    say_left_aside(plan.left_aside, quiet=quiet)
     total = min(sample or len(plan.patches), len(plan.patches))
     with interruptible() as stop, Progress("check", total, quiet=quiet) as progress:
         return check(plan, target, sample=sample, progress=progress.update, stop=stop, **options)

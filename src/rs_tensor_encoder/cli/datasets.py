@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from rs_tensor_encoder.cli import VERBS
+from rs_tensor_encoder.cli import VERBS, original
 from rs_tensor_encoder.cli.options import clean_directory
 from rs_tensor_encoder.layout import Layout, builtin, read, similar
-from rs_tensor_encoder.plain import plain
 from rs_tensor_encoder.sources import Source
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -33,7 +32,16 @@ class DatasetCommand(click.Command):
         """Take one word without an option, TARGET; of others say what they should have been."""
         ctx.allow_extra_args = True
         alone = len(args) == 1
-        rest = super().parse_args(ctx, args)
+        hint = original.hint_for_words(args, {"--layout", *(x.option for x in builtin())})
+        if hint:
+            raise click.UsageError(hint, ctx)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = original.hint_for_option(error.option_name)
+            if hint:
+                raise click.UsageError(hint, ctx) from None
+            raise
         if (alone or rest) and not ctx.resilient_parsing:
             wrong = _no_verb(ctx.params["target"])
             if wrong or rest:
@@ -148,11 +156,11 @@ def _too_many(words: Sequence[str]) -> str:
     from rs_tensor_encoder.recognise import datasets
     from rs_tensor_encoder.survey import look
 
-    shown = plain(shlex.join(words[:_SHOWN]))
+    shown = shlex.join(words[:_SHOWN])
     more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
     text = f"Got {shown}{more}, but only TARGET stands without an option."
     for layout in datasets(look(words[0])):
-        return f"{text} Did you mean {plain(shlex.join([layout.option, words[0]]))}?"
+        return f"{text} Did you mean {shlex.join([layout.option, words[0]])}?"
     return f"{text} A source is named by its option, {_HOW}"
 
 

@@ -1,6 +1,6 @@
 """The verb ``encode``."""
 
-import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,18 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.cli.output import note, report, say, say_json, say_left_aside
 from rs_tensor_encoder.plain import counted, sized
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rs_tensor_encoder.batches import Estimate
     from rs_tensor_encoder.encoder import Report
+    from rs_tensor_encoder.errors import PatchError
     from rs_tensor_encoder.sources import Plan
 
-# Failures listed before the rest is only counted.
+# Kinds of failures listed before the rest is only counted.
 _LISTED = 10
 
 
@@ -74,22 +78,24 @@ def command(
     from rs_tensor_encoder.cli.progress import Progress
     from rs_tensor_encoder.discovery import discover
     from rs_tensor_encoder.encoder import encode
-    from rs_tensor_encoder.target import check_target
+    from rs_tensor_encoder.preflight import check_target
 
     target = clean_target(target)
-    plan = discover(take_sources(sources))
-    check_target(plan, target)
+    given = take_sources(sources)
+    # Before the search, which may take long.
+    check_target([source.root for source in given], target)
+    plan = discover(given)
     expected = estimate(plan, limit, decode=dry_run)
     if dry_run:
-        return _dry_run(plan, expected, target, as_json=as_json)
+        return _dry_run(plan, expected, target, restart=restart, as_json=as_json, verbose=verbose)
     if not quiet:
-        click.echo(
+        say(
             f"{counted(len(plan.patches), 'patch')}, about {sized(expected.size)} in {target}",
             err=True,
         )
     begun = time.monotonic()
     with interruptible() as stop, Progress("encode", len(plan.patches), quiet=quiet) as progress:
-        report = encode(
+        result = encode(
             plan,
             target,
             workers=workers,
@@ -102,74 +108,101 @@ def command(
             stop=stop,
         )
     seconds = time.monotonic() - begun
-    for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
-    _list_failures(report, verbose=verbose)
-    code = 130 if report.interrupted else 1 if report.failures else 0
-    if as_json:
-        click.echo(json.dumps(_as_object(report, seconds, code)))
-    else:
-        _say(report, seconds)
+    say_left_aside(result.left_aside, quiet=quiet)
+    for text in result.notes:
+        note(text)
+    _list_failures([error for _, error in result.failures], "Failed", verbose=verbose)
+    code = 130 if result.interrupted else 1 if result.failures else 0
+    with report():
+        if as_json:
+            say_json(_as_object(result, seconds, code))
+        else:
+            _say(result, seconds, skip_failed=skip_failed)
     return code
 
 
-def _list_failures(report: "Report", *, verbose: bool) -> None:
-    shown = report.failures if verbose else report.failures[:_LISTED]
-    for _, error in shown:
-        click.echo(f"Failed: {error}", err=True)
-    rest = len(report.failures) - len(shown)
-    if rest:
-        click.echo(f"... and {rest} more, all in failures.json", err=True)
+def _list_failures(errors: "Sequence[PatchError]", label: str, *, verbose: bool) -> None:
+    """Print failures to stderr; those that differ in numbers only as one, with their count."""
+    if verbose:
+        for error in errors:
+            say(f"{label}: {error}", err=True)
+        return
+    alike: dict[str, list[PatchError]] = {}
+    for error in errors:
+        alike.setdefault(re.sub(r"\d+", "0", error.reason), []).append(error)
+    for index, group in enumerate(alike.values()):
+        if index == _LISTED:
+            rest = len(alike) - _LISTED
+            say(f"... and {rest} more reasons; -v lists all failures", err=True)
+            break
+        more = f" (and {len(group) - 1:,} more like it)" if len(group) > 1 else ""
+        say(f"{label}: {group[0]}{more}", err=True)
 
 
-def _say(report: "Report", seconds: float) -> None:
-    done = f"{counted(report.encoded, 'patch')} encoded"
-    if report.kept:
-        done += f", {report.kept:,} kept from before"
-    if report.complete:
-        left_out = f", {len(report.failures):,} left out" if report.failures else ""
-        checked = "verified" if report.verified else "complete"
-        rate = report.encoded / max(seconds, 1e-9)
-        click.echo(
-            f"{report.target}: {checked}, {done}{left_out}; {sized(report.bytes)} in "
+def _say(result: "Report", seconds: float, *, skip_failed: bool) -> None:
+    done = f"{counted(result.encoded, 'patch')} encoded"
+    if result.kept:
+        done += f", {result.kept:,} kept from before"
+    if result.complete:
+        left_out = f", {len(result.failures):,} left out" if result.failures else ""
+        checked = "verified" if result.verified else "complete"
+        rate = result.encoded / max(seconds, 1e-9)
+        say(
+            f"{result.target}: {checked}, {done}{left_out}; {sized(result.bytes)} in "
             f"{seconds:.1f} s ({rate:,.0f} patches/s)"
         )
         return
-    partial = f"{report.target}.partial"
-    if report.interrupted:
-        click.echo(f"Interrupted: {done}, all in {partial}; run the same command to go on.")
+    partial = f"{result.target}.partial"
+    if result.interrupted:
+        say(f"Interrupted: {done}, all in {partial}; run the same command to go on.")
+        return
+    failed = (
+        f"{len(result.failures):,} of {counted(result.patches, 'patch')} failed (all in "
+        f"{partial}/failures.json), {done}."
+    )
+    if skip_failed:
+        say(f"No target: {failed} Without a single patch there is nothing to finish.")
     else:
-        click.echo(
-            f"Not complete: {len(report.failures):,} of {counted(report.patches, 'patch')} failed "
-            f"(all in {partial}/failures.json), {done}. Mend them and run the same command again, "
-            "or add --skip-failed to finish without them."
+        say(
+            f"Not complete: {failed} Mend them and run the same command again, or add "
+            "--skip-failed to finish without them."
         )
 
 
-def _as_object(report: "Report", seconds: float, code: int) -> dict[str, Any]:
+def _as_object(result: "Report", seconds: float, code: int) -> dict[str, Any]:
     return {
-        "target": report.target,
-        "complete": report.complete,
-        "verified": report.verified,
-        "patches": report.patches,
-        "encoded": report.encoded,
-        "kept": report.kept,
-        "bytes": report.bytes,
+        "target": result.target,
+        "complete": result.complete,
+        "verified": result.verified,
+        "patches": result.patches,
+        "encoded": result.encoded,
+        "kept": result.kept,
+        "failed": len(result.failures),
+        "bytes": result.bytes,
         "seconds": round(seconds, 3),
-        "interrupted": report.interrupted,
+        "interrupted": result.interrupted,
         "failures": [
             {"patch": key, "path": error.path, "reason": error.reason}
-            for key, error in report.failures
+            for key, error in result.failures
         ],
-        "notes": report.notes,
+        "left_aside": result.left_aside.as_json(),
+        "notes": result.notes,
         "exit_code": code,
     }
 
 
-def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) -> int:
-    from rs_tensor_encoder.target import free_space
+def _dry_run(
+    plan: "Plan", expected: "Estimate", target: str, *, restart: bool, as_json: bool, verbose: bool
+) -> int:
+    from rs_tensor_encoder.manifest import Manifest
+    from rs_tensor_encoder.preflight import free_space
+    from rs_tensor_encoder.target import require_same
+    from rs_tensor_encoder.values import tensor_names
 
+    if not restart:
+        require_same(Manifest.of(plan.sources), f"{target}.partial")
     free = free_space(target)
+    notes = plan.unmet_requests(tensor_names(expected.headers))
     per_source = [0] * len(plan.sources)
     for patch in plan.patches:
         per_source[patch.place.source] += 1
@@ -193,21 +226,22 @@ def _dry_run(plan: "Plan", expected: "Estimate", target: str, *, as_json: bool) 
             "failures": [
                 {"path": error.path, "reason": error.reason} for error in expected.failures
             ],
-            "notes": plan.notes,
+            "left_aside": plan.left_aside.as_json(),
+            "notes": notes,
             "exit_code": code,
         }
-        click.echo(json.dumps(answer))
+        say_json(answer)
     else:
         for row in rows:
-            click.echo(
+            say(
                 f"{row['layout']} {row['root']}: {counted(row['patches'], 'patch')}, "
                 f"about {sized(row['bytes'])}"
             )
-        click.echo(f"{target}: would take about {sized(expected.size)}; {sized(free)} are free")
-    for note in plan.notes:
-        click.echo(f"Note: {note}", err=True)
-    for error in expected.failures[:_LISTED]:
-        click.echo(f"Would fail: {error}", err=True)
+        say(f"{target}: would take about {sized(expected.size)}; {sized(free)} are free")
+    say_left_aside(plan.left_aside)
+    for text in notes:
+        note(f"of the patches that were looked at, {text}")
+    _list_failures(expected.failures, "Would fail", verbose=verbose)
     if free < expected.size:
-        click.echo("Error: there is not enough room", err=True)
+        say("Error: there is not enough room", err=True)
     return code

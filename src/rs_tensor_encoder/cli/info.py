@@ -9,6 +9,7 @@ import click
 
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.cli.output import fail
 from rs_tensor_encoder.plain import counted, plain, sized
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
 @options.untrusted_option
 @options.json_option
 @options.quiet_option
-def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
+def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> int:
     """Say what a database holds: patches, tensors, size, and what it was made from.
 
     Works, with less, on a database of safetensors that another tool made.
@@ -47,7 +48,8 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> None:
     else:
         _say(facts)
     if facts["problem"]:
-        raise TargetError(facts["problem"])
+        return fail(facts["problem"], TargetError.exit_code, as_json=False)
+    return 0
 
 
 def _say(facts: dict[str, Any]) -> None:

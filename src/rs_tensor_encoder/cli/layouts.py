@@ -1,6 +1,5 @@
 """The verb ``layouts``."""
 
-import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,9 @@ import click
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import families, short_title
 from rs_tensor_encoder.cli.options import clean_directory
+from rs_tensor_encoder.cli.output import note, say, say_json, say_left_aside, write
 from rs_tensor_encoder.layout import Layout, builtin, read, similar, text_of
-from rs_tensor_encoder.plain import counted, plain
+from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.templates import shorten
 
 if TYPE_CHECKING:
@@ -67,9 +67,12 @@ def command(
         return _guess(clean_directory(guess, "--guess"), as_json=as_json)
     if name is not None:
         layout = _find(name)
-        click.echo(f"{json.dumps(_as_object(layout))}\n" if as_json else text_of(name), nl=False)
+        if as_json:
+            say_json(_as_object(layout))
+        else:
+            write(text_of(name))
     elif as_json:
-        click.echo(json.dumps([_as_object(layout) for layout in builtin()]))
+        say_json([_as_object(layout) for layout in builtin()])
     else:
         _list()
     return 0
@@ -90,14 +93,14 @@ def _find(name: str) -> Layout:
 
 def _list() -> None:
     for family, layouts in families():
-        click.echo(family)
+        say(family)
         for layout in layouts:
-            click.echo(f"  {layout.name}: {short_title(layout)}")
-            click.echo(f"    {layout.option} DIR")
-            click.echo(f"    {layout.link}")
+            say(f"  {layout.name}: {short_title(layout)}")
+            say(f"    {layout.option} DIR")
+            say(f"    {layout.link}")
             for bands, kind, request in tensors(layout):
                 asked = f" (--with {request})" if request else ""
-                click.echo(f"    {shorten(bands)}: {kind}{asked}")
+                say(f"    {shorten(bands)}: {kind}{asked}")
 
 
 def tensors(layout: Layout) -> list[tuple[list[str], str, str]]:
@@ -129,26 +132,25 @@ def _try(file: str, root: str, *, as_json: bool) -> int:
     trial = attempt(replace(layout, option=f"--try {file}"), root)
     code = 1 if trial.problems else 0
     if as_json:
-        click.echo(json.dumps({**_trial_as_object(trial), "exit_code": code}))
+        say_json({**_trial_as_object(trial), "exit_code": code})
         return code
-    click.echo(f"{root}: {counted(trial.patches, 'patch')} of {layout.title}")
+    say(f"{root}: {counted(trial.patches, 'patch')} of {layout.title}")
     for patch in trial.shown:
-        click.echo(plain(f"key {patch.key}"))
+        say(f"key {patch.key}")
         for found in patch.files:
             bands = shorten(found.bands)
             looks = f"{found.looks}: {bands}" if found.looks else bands
             asked = f" (--with {found.request})" if found.request else ""
-            click.echo(plain(f"  {found.path}: {found.problem or looks}{asked}"))
+            say(f"  {found.path}: {found.problem or looks}{asked}")
     if trial.patches > len(trial.shown):
-        click.echo(f"... and {counted(trial.patches - len(trial.shown), 'patch')} more")
-    for note in trial.notes:
-        click.echo(f"Note: {plain(note)}", err=True)
+        say(f"... and {counted(trial.patches - len(trial.shown), 'patch')} more")
+    say_left_aside(trial.left_aside)
     for problem in trial.lacking[:_LISTED]:
-        click.echo(f"Would fail if asked for: {plain(problem)}", err=True)
+        say(f"Would fail if asked for: {problem}", err=True)
     for problem in trial.problems[:_LISTED]:
-        click.echo(f"Would fail: {plain(problem)}", err=True)
+        say(f"Would fail: {problem}", err=True)
     if trial.problems:
-        click.echo(
+        say(
             f"{counted(len(trial.problems), 'file')} would fail of the "
             f"{counted(trial.looked_into, 'patch')} looked into",
             err=True,
@@ -161,13 +163,13 @@ def _say_unmatched(trial: "Trial") -> None:
     total = sum(count for _, count in trial.unmatched)
     part = "" if trial.whole else " among those that were looked at"
     if not total:
-        click.echo(f"No file is left over{part}.")
+        say(f"No file is left over{part}.")
         return
-    click.echo(f"{counted(total, 'file')} left over{part}, which no patch has:")
+    say(f"{counted(total, 'file')} left over{part}, which no patch has:")
     for example, count in trial.unmatched[:_LISTED]:
-        click.echo(f"  {example}" + (f" and {count - 1:,} like it" if count > 1 else ""))
+        say(f"  {example}" + (f" and {count - 1:,} like it" if count > 1 else ""))
     if len(trial.unmatched) > _LISTED:
-        click.echo(f"  ... and {counted(len(trial.unmatched) - _LISTED, 'other kind')} of names")
+        say(f"  ... and {counted(len(trial.unmatched) - _LISTED, 'other kind')} of names")
 
 
 def _trial_as_object(trial: "Trial") -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _trial_as_object(trial: "Trial") -> dict[str, Any]:
         "lacking": trial.lacking,
         "left_over": [{"example": path, "files": count} for path, count in trial.unmatched],
         "all_looked_at": trial.whole,
-        "notes": trial.notes,
+        "left_aside": trial.left_aside.as_json(),
     }
 
 
@@ -206,9 +208,12 @@ def _guess(root: str, *, as_json: bool) -> int:
     from rs_tensor_encoder.guess import guess
 
     text, remarks = guess(root)
-    click.echo(json.dumps({"layout": text, "remarks": remarks}) if as_json else text.rstrip())
+    if as_json:
+        say_json({"layout": text, "remarks": remarks})
+    else:
+        write(text)
     for remark in remarks:
-        click.echo(f"Note: {remark}", err=True)
+        note(remark)
     return 0
 
 

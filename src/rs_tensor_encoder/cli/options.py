@@ -69,9 +69,26 @@ def clean_target(target: str) -> str:
     return directory
 
 
+def _refuse_unexpanded(path: str, option: str) -> None:
+    """Refuse what would be a directory of a strange name: what a shell has not replaced, a URL."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", path):
+        raise click.UsageError(
+            f"{option} is a URL ({path}): download the dataset, and name its directory."
+        )
+    found = re.match(r"~|\$\w|\$\{", path)
+    first = path.partition("/")[0]
+    if found and not os.path.lexists(first):
+        raise click.UsageError(
+            f"{option} is {path!r}: that names a directory called {first!r} here, because a shell "
+            f"replaces {found[0][0]} only outside of quotes and at the beginning of a word. Write "
+            f"the whole path, or ./{path} if the directory is called so."
+        )
+
+
 def clean_directory(path: str, option: str) -> str:
     """Strip slashes at the end of a directory's name; the option is named if it is empty."""
     if not path:
         raise click.UsageError(f"{option} is empty: name a directory.")
+    _refuse_unexpanded(path, option)
     # Not more than the end: "link/.." must stay what the system takes it for.
     return path.rstrip("/") or "/"

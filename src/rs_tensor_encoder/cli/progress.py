@@ -2,10 +2,12 @@
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
 
+from rs_tensor_encoder.cli.output import say
 from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.plain import counted, sized
 
@@ -19,6 +21,24 @@ _FREE = 5
 # Columns below which there is room for figures, but not for a bar before them.
 _NARROW = 70
 _SHORT = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}, {remaining} left {bar}"
+
+
+class _Terminal:
+    """Stderr, but for errors: the work goes on where the terminal was closed meanwhile."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _Bar(tqdm):  # type: ignore[misc]
@@ -66,7 +86,12 @@ class Progress(Closing):
         self._bar: Any = None
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _Bar(
-                total=total, desc=label, unit=" patches", dynamic_ncols=True, leave=False
+                total=total,
+                desc=label,
+                unit=" patches",
+                file=_Terminal(sys.stderr),
+                dynamic_ncols=True,
+                leave=False,
             )
 
     def close(self) -> None:
@@ -91,14 +116,9 @@ class Progress(Closing):
         if self._bar is not None:
             self._bar.set_postfix_str(self._bytes_per_second(), refresh=False)
             self._bar.update(patches)
-        elif (
-            not self._quiet
-            and sys.stderr is not None
-            and time.monotonic() - self._said >= _INTERVAL
-        ):
+        elif not self._quiet and time.monotonic() - self._said >= _INTERVAL:
             self._said = time.monotonic()
-            sys.stderr.write(self.line() + "\n")
-            sys.stderr.flush()
+            say(self.line(), err=True)
 
     def line(self) -> str:
         """One line that says it all: done, total, speed and the time left."""

@@ -6,11 +6,13 @@ and the same command without the harm ends with exactly the records of a run
 that nobody disturbed, doing nothing twice.
 """
 
+import itertools
 import json
 import mmap
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -47,12 +49,45 @@ class Ended(NamedTuple):
     err: str
 
 
-def trials(kind, part=1):
-    """So many numbers and sources of chance; the seed is shown where a test fails."""
-    for index in range(max(2, TRIALS // part)):
+def trials(kind, part=1, *, harm=()):
+    """So many numbers and sources of chance; the seed is shown where a test fails.
+
+    Parameters
+    ----------
+    kind : str
+        Of the harm; also its name in the tally.
+    part : int
+        Only the ``part``-th part of the usual number of trials is made.
+    harm : sequence of str
+        Names in the tally of what the harm must lead to. While one of them has not been counted
+        during these trials, more follow, up to 40 or four times the usual number: a campaign that
+        did no harm proves nothing, and fails.
+    """
+    number = max(2, TRIALS // part)
+    before = TALLY.copy()
+    for index in itertools.count():
+        missing = [name for name in harm if TALLY[name] <= before[name]]
+        if index >= number and not missing:
+            return
+        if index >= max(40, 4 * number):
+            pytest.fail(f"{kind}: {index} trials, and not once: {', '.join(missing)}")
         print(f"RS_TENSOR_SEED={SEED}, {kind}, trial {index}")
         yield index, random.Random(f"{SEED}/{kind}/{index}")
         TALLY[kind] += 1
+
+
+def spread(kind, first, rest):
+    """Points for a campaign, in an order of chance: one of ``first``, one of ``rest``, in turn.
+
+    A short campaign holds some of either sort, one with as many trials as there are points holds
+    every one; the tally says how many there are.
+    """
+    chance = random.Random(f"{SEED}/{kind}")
+    first, rest = (chance.sample(points, len(points)) for points in (first, rest))
+    pairs = itertools.zip_longest(first, rest)
+    points = [point for pair in pairs for point in pair if point is not None]
+    TALLY[f"{kind}: points that there are"] = len(points)
+    return points
 
 
 def write_source(root, patches=PATCHES):
@@ -166,6 +201,12 @@ class Range:
         ):
             time.sleep(0.0002)
 
+    def stop(self, process):
+        """Have a process stand still, and wait until it does or has ended."""
+        process.send_signal(signal.SIGSTOP)
+        if process.poll() is None:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def left(self):
         """Records that the disturbed run has left in its partial target."""
         if not self.data.exists() or self.data.stat().st_size < 2 * mmap.PAGESIZE:
@@ -182,6 +223,9 @@ class Range:
     def prove(self, *, sound=True, anew=False, changed=(), env=None):
         """Prove what is left, and what the same command makes of it without the harm.
 
+        Returns the number of records that were left and not done again; all where the target was
+        there already.
+
         ``sound`` is False where what is left may be damaged, as behind a power
         loss; ``anew`` tells that the rerun may begin anew if it says so; ``changed``
         are keys of records that may be of other files, and are made again; ``env``
@@ -190,6 +234,7 @@ class Range:
         if self.target.exists():
             self.check_target()
             assert not self.partial.exists()
+            kept = len(self.expected)
             # Left by a kill in the very last step; nobody asks for it there.
             TALLY["journals left in a target"] += (self.target / journal.NAME).exists()
         else:
@@ -201,13 +246,15 @@ class Range:
             assert again.code == 0, again
             self.check_target()
             assert not (self.target / journal.NAME).exists()
-            assert again.report["kept"] + again.report["encoded"] == len(self.expected)
+            kept = again.report["kept"]
+            assert kept + again.report["encoded"] == len(self.expected)
             if anew and any("begun anew" in note for note in again.report["notes"]):
-                assert again.report["kept"] == 0
+                assert kept == 0
                 TALLY["reruns that began anew and said so"] += 1
             elif sound:
-                assert again.report["kept"] == len(left) - len(wrong)
+                assert kept == len(left) - len(wrong)
                 TALLY["records that a rerun did not do again"] += len(left)
         TALLY["targets proved complete and right"] += 1
         assert os.listdir(self.place) == ["out"]
         shutil.rmtree(self.target)
+        return kept

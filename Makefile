@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test fuzz faults hostile leaks sanitize clean
+  sdist sdist-test image image-test fuzz faults hostile leaks sanitize clean readers
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -16,7 +16,7 @@ demo: $(VENV)/built  ## make a small dataset, encode it, check it, show the resu
 	rm -rf demo
 	$(BIN)/rs-tensor-encoder demo demo
 
-test: $(VENV)/tested  ## run the tests
+test: $(VENV)/tested readers  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/linted  ## check style, types and the Cython sources
@@ -137,6 +137,17 @@ $(VENV)/built: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard ext/*
 $(VENV)/tested: $(VENV)/built
 	$(BIN)/python -m pip install -q --group test
 	@touch $@
+
+# What databases are read with in the tests: the versions of lmdb that the README names.
+# Where one cannot be had, its tests are skipped, and the next call tries again.
+LMDB := $(addprefix $(VENV)/lmdb/,1.4.1 2.3.0 3.0.0)
+
+readers: $(LMDB)
+
+$(LMDB): | $(VENV)/tested
+	@rm -rf $@ $@.new
+	@$(BIN)/python -m pip install -q --retries 1 --only-binary :all: --no-deps --target $@.new lmdb==$(@F) && \
+	  mv $@.new $@ || echo "lmdb $(@F) cannot be installed: its tests are skipped."
 
 $(VENV)/wheel: $(VENV)/built
 	$(BIN)/python -m pip install -q --group wheel

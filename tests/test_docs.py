@@ -42,6 +42,8 @@ def test_every_block_runs_in_order(made_up, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = 0
     for kind, text in blocks("bash", "python"):
+        if name := re.match(r"# (\w+\.py)\n", text):
+            (tmp_path / name[1]).write_text(text)
         words = ["bash", "-euc", text] if kind == "bash" else [sys.executable, "-c", text]
         done = subprocess.run(
             words,

@@ -9,11 +9,22 @@ from rs_tensor_encoder.cli.options import clean_target
 
 # What a reader needs, printed at the end.
 _SNIPPET = """\
+import functools, os
 import lmdb, safetensors.numpy
-env = lmdb.open({target!r}, readonly=True, lock=False)
-with env.begin() as txn:
-    patch = safetensors.numpy.load(txn.get({key!r}.encode()))
-print({{band: (pixels.dtype, pixels.shape) for band, pixels in patch.items()}})
+
+@functools.cache
+def database(path):
+    return lmdb.open(path, readonly=True, lock=False)
+
+if hasattr(os, "register_at_fork"):  # a forked process opens the database again
+    os.register_at_fork(after_in_child=lambda: database.cache_clear())
+
+def read(path, key):
+    with database(path).begin() as txn:
+        return safetensors.numpy.load(txn.get(key.encode()))
+
+patch = read({target!r}, {key!r})
+print({{band: (patch[band].dtype, patch[band].shape) for band in sorted(patch)}})
 """
 
 

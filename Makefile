@@ -138,16 +138,25 @@ $(VENV)/tested: $(VENV)/built
 	$(BIN)/python -m pip install -q --group test
 	@touch $@
 
-# What databases are read with in the tests: the versions of lmdb that the README names.
-# Where one cannot be had, its tests are skipped, and the next call tries again.
+# What databases are read with in the tests: the versions of lmdb that the README names, liblmdb and a
+# package for Node. Where one cannot be had, its tests are skipped, and the next call tries again.
 LMDB := $(addprefix $(VENV)/lmdb/,1.4.1 2.3.0 3.0.0)
 
-readers: $(LMDB)
+readers: $(LMDB) $(VENV)/node/node_modules/node-lmdb
+	@printf '#include <lmdb.h>\n' | $(CC) -E - > /dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+	  ! command -v apt-get > /dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq liblmdb-dev > /dev/null; } || \
+	  echo "liblmdb-dev cannot be installed: its tests are skipped."
 
 $(LMDB): | $(VENV)/tested
 	@rm -rf $@ $@.new
 	@$(BIN)/python -m pip install -q --retries 1 --only-binary :all: --no-deps --target $@.new lmdb==$(@F) && \
 	  mv $@.new $@ || echo "lmdb $(@F) cannot be installed: its tests are skipped."
+
+$(VENV)/node/node_modules/node-lmdb: | $(VENV)/tested
+	@! command -v npm > /dev/null || \
+	  npm install --silent --no-audit --no-fund --prefix $(VENV)/node node-lmdb@0.10.1 || \
+	  echo "node-lmdb cannot be installed: its tests are skipped."
 
 $(VENV)/wheel: $(VENV)/built
 	$(BIN)/python -m pip install -q --group wheel

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SHORT, LONG, LONG8, ASCII = 3, 4, 16, 2
-_FORMATS = {1: "B", ASCII: "s", SHORT: "H", LONG: "I", LONG8: "Q"}
+_FORMATS = {
+    1: "B", ASCII: "s", SHORT: "H", LONG: "I", 6: "b", 7: "B", 8: "h", 9: "i", LONG8: "Q",
+}  # fmt: skip
 
 
 @dataclass

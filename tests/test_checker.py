@@ -4,10 +4,8 @@ import errno
 import json
 import os
 import shutil
-import signal
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import lmdb
 import numpy as np
@@ -21,7 +19,8 @@ from rs_tensor_encoder.checker import check
 from rs_tensor_encoder.comparison import compare
 from rs_tensor_encoder.decoders import NAMES, DecoderError, decoder
 from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.errors import StoppedError, TargetError
+from rs_tensor_encoder.opening import can_verify, verify
 from rs_tensor_encoder.sources import Plan
 
 
@@ -317,53 +316,80 @@ def test_an_interrupted_check_counts_what_it_has_compared(own_sample, plan_of, t
     stop.set()
     report = check(plan, str(tmp_path / "out"), workers=1, stop=stop)
     assert report.interrupted
-    assert report.checked == 4
+    assert report.checked == 0
     report = check(plan, str(tmp_path / "out"), workers=1)
     assert (report.checked, report.left_out, report.differences) == (5, 3, [])
 
 
-class Pool:
-    """Stands for processes: counts the chunks that they have been given and not yet answered."""
-
-    def __init__(self, *_, **__):
-        self.given, self.most = 0, []
-
-    def submit(self, _, chunk):
-        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        self.given += 1
-        self.most.append(self.given)
-        return SimpleNamespace(result=lambda: self.answer(chunk))
-
-    def answer(self, chunk):
-        self.given -= 1
-        return [job.key for job in chunk]
-
-    def shutdown(self, **_):
-        pass
+def test_a_check_can_be_stopped_in_every_part(own_sample, plan_of, tmp_path):
+    plan = plan_of(bigearthnet_s1=own_sample.sentinel_1)
+    encode(plan, str(tmp_path / "out"))
+    # Asked so often whether to stop, the answer is no.
+    parts = []
+    for often in range(20):
+        stop = Later(often)
+        report = check(plan, str(tmp_path / "out"), workers=1, stop=stop)
+        assert report.differences == []
+        assert report.interrupted == (report.checked < 4)
+        parts.append((report.verified, report.checked))
+    # In the structure; among the keys; among the patches; not at all.
+    assert parts[0] == (False, 0)
+    assert (True, 0) in parts
+    assert {checked for _, checked in parts} == {0, 1, 2, 3, 4}
+    assert parts[-1] == (True, 4)
 
 
-def test_processes_are_not_started_all_at_once(monkeypatch):
-    pool = Pool()
-    monkeypatch.setattr(comparing, "ProcessPoolExecutor", lambda *_, **__: pool)
-    monkeypatch.setattr(comparing, "processors", lambda: 2)
-    jobs = [comparing.Job(b"%d" % number, "", [], present=True) for number in range(400)]
-    found = []
-    for count, keys in comparing.compare_patches(iter(jobs), "out", ("tifffile", 1), 5):
-        assert count == 4
-        found += keys
-    assert found == [job.key for job in jobs]
-    assert pool.most[:8] == [1, 2, 3, 4, 4, 5, 6, 6]
-    assert max(pool.most) == 20
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+class Later(threading.Event):
+    """Is set when it has been asked so often."""
+
+    def __init__(self, often):
+        super().__init__()
+        self.left = often
+
+    def is_set(self):
+        self.left -= 1
+        return self.left < 0
 
 
-def test_a_system_that_allows_no_more_processes(roots, run, tmp_path, monkeypatch):
-    def submit(*_):
+def test_the_verifier_can_be_stopped(copy):
+    if not can_verify():
+        pytest.skip("lmdb before 3.0 has no verifier")
+    plan, target = copy
+    harm(target, lambda txn: txn.put(b"x", b"", dupdata=False))
+    with lmdb.open(str(target), max_dbs=1) as env:
+        # Sound, but nothing that is proved without the verifier.
+        env.open_db(b"another")
+    stop = threading.Event()
+    assert verify(str(target), stop=stop) == []
+    stop.set()
+    with pytest.raises(StoppedError):
+        verify(str(target), stop=stop)
+    assert check(plan, str(target), workers=1, stop=stop).interrupted
+
+
+def die(_):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_one_error(roots, run, tmp_path, monkeypatch):
+    run(*roots, tmp_path / "out")
+    monkeypatch.setattr(comparing, "_compare_all", die)
+    outcome = run("check", *roots, tmp_path / "out", "--workers", "3")
+    assert outcome.code == 3
+    assert outcome.err == (
+        f"Error: {tmp_path}/out: the check could not be finished: a worker process ended with "
+        "exit code 1, perhaps for want of memory; try fewer --workers\n"
+    )
+
+
+def test_a_system_that_allows_no_processes(roots, run, tmp_path, monkeypatch):
+    def refuse(*_, **__):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     run(*roots, tmp_path / "out")
-    monkeypatch.setattr(Pool, "submit", submit)
-    monkeypatch.setattr(comparing, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("subprocess.Popen", refuse)
     outcome = run("check", *roots, tmp_path / "out", "--workers", "3")
     assert outcome.code == 3
-    assert "allows no more processes (ulimit -u); try fewer --workers" in outcome.err
+    assert "allows no worker process (ulimit -u, -n): Resource temporarily" in outcome.err
+    assert "try --workers 1, which needs none" in outcome.err
+    assert run("check", *roots, tmp_path / "out", "--workers", "1").code == 0

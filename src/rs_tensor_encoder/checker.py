@@ -4,17 +4,17 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rs_tensor_encoder import decoders, digests, opening
 from rs_tensor_encoder.comparing import Job, compare_patches
 from rs_tensor_encoder.comparison import Difference
-from rs_tensor_encoder.errors import EncoderError, TargetError
+from rs_tensor_encoder.errors import EncoderError, StoppedError, TargetError
 from rs_tensor_encoder.machine import processors
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.sources import Patch, Plan
+from rs_tensor_encoder.worker import StartError, WorkerError
 
 Progress = Callable[[int, int], None]
 
@@ -83,7 +83,7 @@ def check(
     progress : callable, optional
         Called with patches and bytes compared since the last call.
     stop : threading.Event, optional
-        Set by others to end after the patches at hand.
+        Set by others to end early, with what was found by then.
 
     Raises
     ------
@@ -95,22 +95,26 @@ def check(
     decoders.decoder(decoder, limit)
     manifest = find(target)
     report = CheckReport(target, decoder, patches=len(plan.patches))
-    if not check_structure(target, manifest, report):
+    if not check_structure(target, manifest, report, stop):
         return report
     _check_requests(plan, manifest, target)
     left_out = {entry["patch"].encode() for entry in manifest.left_out} if manifest else set()
     if manifest is not None and manifest.complete and digests.beside(target):
         manifest.open_digests(target)
-    present = _check_keys(plan, target, left_out, report)
+    present = _check_keys(plan, target, left_out, report, stop)
+    if report.interrupted:
+        return report
     if sample is not None and sample < len(present):
         chosen = sorted(random.Random(seed).sample(range(len(present)), sample))  # noqa: S311
         present = [present[i] for i in chosen]
     absent = [patch for patch in plan.patches if patch.key in left_out] if left_out else []
     report.left_out = len(absent)
     jobs = _jobs(plan, present, absent)
+    left = len(present) + len(absent)
     try:
         workers = workers or processors()
-        for count, results in compare_patches(jobs, target, (decoder, limit), workers):
+        for count, results in compare_patches(jobs, target, (decoder, limit), workers, stop):
+            left -= len(results)
             report.checked += count
             for result in results:
                 report.tensors += result.tensors
@@ -118,18 +122,10 @@ def check(
                 report.differences += result.differences
             if progress is not None:
                 progress(count, sum(result.size for result in results))
-            if stop is not None and stop.is_set():
-                report.interrupted = True
-                break
-    except BrokenProcessPool:
-        raise CheckError(
-            f"{target}: the check could not be finished: one of its processes died, perhaps for "
-            "want of memory; try fewer --workers"
-        ) from None
-    except BlockingIOError:
-        raise CheckError(
-            f"{target}: the system allows no more processes (ulimit -u); try fewer --workers"
-        ) from None
+    except (StartError, WorkerError) as error:
+        raise CheckError(f"{target}: the check could not be finished: {error}") from None
+    # Only a stop leaves some.
+    report.interrupted = left > 0
     return report
 
 
@@ -165,9 +161,18 @@ def _check_requests(plan: Plan, manifest: Manifest | None, target: str) -> None:
             )
 
 
-def check_structure(target: str, manifest: Manifest | None, report: CheckReport) -> bool:
+def check_structure(
+    target: str,
+    manifest: Manifest | None,
+    report: CheckReport,
+    stop: threading.Event | None = None,
+) -> bool:
     """Check what comes before the records; return whether these can be looked at."""
-    problems = opening.verify(target)
+    try:
+        problems = opening.verify(target, stop=stop)
+    except StoppedError:
+        report.interrupted = True
+        return False
     report.verified = opening.can_verify() and not problems
     report.differences += [Difference("", f"the database is damaged: {text}") for text in problems]
     if not problems and manifest is not None and not manifest.complete:
@@ -177,7 +182,13 @@ def check_structure(target: str, manifest: Manifest | None, report: CheckReport)
     return not problems
 
 
-def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckReport) -> list[Patch]:
+def _check_keys(
+    plan: Plan,
+    target: str,
+    left_out: set[bytes],
+    report: CheckReport,
+    stop: threading.Event | None,
+) -> list[Patch]:
     """Compare the keys; both the patches and the records are sorted. Return what both have."""
     present = []
     patches = iter(plan.patches)
@@ -195,6 +206,9 @@ def _check_keys(plan: Plan, target: str, left_out: set[bytes], report: CheckRepo
         txn.cursor() as cursor,
     ):
         for key in cursor.iternext(keys=True, values=False):
+            if stop is not None and stop.is_set():
+                report.interrupted = True
+                return []
             while patch is not None and patch.key < key:
                 missing(patch)
                 patch = next(patches, None)

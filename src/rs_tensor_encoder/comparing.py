@@ -1,13 +1,9 @@
-"""Patches compared with their records, many at a time, in processes."""
+"""Patches compared with their records, many at a time, in worker processes."""
 
 import os
-import signal
-from collections import deque
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
 from typing import NamedTuple
 
 import lmdb
@@ -16,10 +12,10 @@ from rs_tensor_encoder import decoders, opening
 from rs_tensor_encoder.comparison import Difference, Tensors, compare
 from rs_tensor_encoder.layout import EXTENSIONS
 from rs_tensor_encoder.looks import inside
-from rs_tensor_encoder.machine import processors
 from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder.pool import Pool
 
-# Patches that a process is given at once: few, so that progress and Ctrl-C are prompt.
+# Patches that a process is given at once: few, so that progress is prompt.
 _CHUNK = 4
 
 
@@ -60,9 +56,13 @@ _here: list[_Process] = []
 
 
 def compare_patches(
-    jobs: Iterator[Job], target: str, decoder: tuple[str, int], workers: int
+    jobs: Iterator[Job],
+    target: str,
+    decoder: tuple[str, int],
+    workers: int,
+    stop: threading.Event | None = None,
 ) -> Iterator[tuple[int, list[Result]]]:
-    """Compare chunks of patches in processes; in this one if there is one worker.
+    """Compare chunks of patches in worker processes; in this one if there is one worker.
 
     Parameters
     ----------
@@ -74,6 +74,9 @@ def compare_patches(
         Name of the decoder, and its limit in bytes.
     workers : int
         Processes.
+    stop : threading.Event, optional
+        Set by others to end: at once with worker processes, otherwise after the
+        patch at hand.
 
     Yields
     ------
@@ -82,53 +85,22 @@ def compare_patches(
     results : list of Result
         One for each patch of the chunk.
     """
-    chunks = _chunks(jobs)
     if workers == 1:
         _begin(target, decoder)
         try:
-            for chunk in chunks:
-                yield _present(chunk), _compare_all(chunk)
+            for job in jobs:
+                if stop is not None and stop.is_set():
+                    return
+                yield _present([job]), _compare_all([job])
         finally:
             _end()
         return
-    # It would make us hear again while the first process is started.
-    resource_tracker.ensure_running()
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin, initargs=(target, decoder)
-    )
-    try:
-        under_way: deque[tuple[int, Future[list[Result]]]] = deque()
-        # A process is started with a chunk while all others are busy: not all of them at
-        # once, but more with every chunk that comes back.
-        room = min(4 * workers, 2 * processors())
-        for chunk in chunks:
-            with _deaf():
-                future = pool.submit(_compare_all, chunk)
-            under_way.append((_present(chunk), future))
-            if len(under_way) >= room:
-                count, future = under_way.popleft()
-                yield count, future.result()
-                room = min(4 * workers, room + 2)
-        for count, future in under_way:
-            yield count, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with Pool(workers, _begin, (target, decoder), _compare_all) as pool:
+        for chunk, results in pool.map(_chunks(jobs), stop):
+            yield _present(chunk), results
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Have processes that are started be deaf to Ctrl-C, which a terminal sends to them, too.
-
-    Here it is only heard later.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _present(chunk: list[Job]) -> int:
+def _present(chunk: Sequence[Job]) -> int:
     return sum(job.present for job in chunk)
 
 

@@ -87,6 +87,10 @@ class OutOfSpaceError(EncoderError, OSError):
     exit_code = 5
 
 
+class StoppedError(Exception):
+    """Work was ended early, because whoever had asked for it asked to stop."""
+
+
 def writing_failed(path: str, error: OSError) -> EncoderError:
     """Say in our terms why something cannot be written: the disk is full, or what it is."""
     reason = error.strerror or str(error)

@@ -1,11 +1,12 @@
 """A database on the disk: is it there, is it sound; opened with the engine of format 1."""
 
 import os
+import threading
 from typing import Any
 
 import lmdb
 
-from rs_tensor_encoder.errors import TargetError, missing
+from rs_tensor_encoder.errors import StoppedError, TargetError, missing
 
 DATA = "data.mdb"
 LOCK = "lock.mdb"
@@ -66,7 +67,9 @@ def open_reading(path: str) -> lmdb.Environment:
         raise TargetError(f"{path}: cannot be opened as an LMDB database: {error}") from None
 
 
-def verify(directory: str, *, quick: bool = False) -> list[str]:
+def verify(
+    directory: str, *, quick: bool = False, stop: threading.Event | None = None
+) -> list[str]:
     """Check the structure of a database without the engine, which damage could kill.
 
     Parameters
@@ -75,6 +78,8 @@ def verify(directory: str, *, quick: bool = False) -> list[str]:
         Where ``data.mdb`` lies.
     quick : bool
         Only compare the size of the file with what its meta pages say of it.
+    stop : threading.Event, optional
+        Set by others to end early.
 
     Returns
     -------
@@ -86,20 +91,40 @@ def verify(directory: str, *, quick: bool = False) -> list[str]:
     ------
     TargetError
         If it cannot be read.
+    StoppedError
+        If it was ended early.
     """
     path = os.path.join(directory, DATA)
     try:
-        return _check_size(path) if quick else _check_structure(path)
+        return _check_size(path) if quick else _check_structure(path, stop)
     except OSError as error:
         raise TargetError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _check_structure(path: str) -> list[str]:
+def _check_structure(path: str, stop: threading.Event | None) -> list[str]:
     # Not before it is needed: it takes numpy.
     from rs_tensor_encoder.structure import proved
 
     # What is not proved at once may be sound all the same: then the verifier says so.
-    return [] if proved(path) else _ask_verifier(path)
+    if proved(path, stop):
+        return []
+    if stop is None or not can_verify():
+        return _ask_verifier(path)
+    from rs_tensor_encoder.pool import Pool
+    from rs_tensor_encoder.worker import StartError
+
+    # It may take minutes, and it can only be ended with its process.
+    try:
+        with Pool(1, _ignore, (), _ask_verifier) as pool:
+            for _, problems in pool.map([path], stop):
+                return problems
+    except StartError:
+        return _ask_verifier(path)
+    raise StoppedError
+
+
+def _ignore() -> None:
+    pass
 
 
 def _ask_verifier(path: str) -> list[str]:

@@ -69,7 +69,7 @@ def check_digests(
         If there is no database.
     """
     report = CheckReport(target, "digests", patches=known.count)
-    if not check_structure(target, find(target), report):
+    if not check_structure(target, find(target), report, stop):
         return report
     for key, value, entry in _side_by_side(target, known):
         reason = _difference(value, entry)

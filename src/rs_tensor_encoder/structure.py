@@ -11,10 +11,13 @@ The format is that of LMDB 0.9 (``mdb.c``: MDB_meta, MDB_page, MDB_node, MDB_db)
 
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from rs_tensor_encoder.errors import StoppedError
 
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
@@ -75,13 +78,15 @@ class _Nodes(NamedTuple):
         return self.begins + 8 + self.key_sizes
 
 
-def proved(path: str) -> bool:
+def proved(path: str, stop: threading.Event | None = None) -> bool:
     """Prove that the structure of a database is sound.
 
     Parameters
     ----------
     path : str
         The file, which nobody else writes to.
+    stop : threading.Event, optional
+        Set by others to end early.
 
     Returns
     -------
@@ -92,10 +97,12 @@ def proved(path: str) -> bool:
     ------
     OSError
         If it cannot be read.
+    StoppedError
+        If it was ended early.
     """
     with open(path, "rb", buffering=0) as file:
         try:
-            _Proof(file.fileno()).run()
+            _Proof(file.fileno(), stop).run()
         except _DoubtError:
             return False
     return True
@@ -107,8 +114,9 @@ def _require(condition: Any) -> None:
 
 
 class _Proof:
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, stop: threading.Event | None) -> None:
         self.file = file
+        self.stop = stop
         # First page and number of pages of all that is in use, or free.
         self.firsts: list[Any] = []
         self.counts: list[Any] = []
@@ -166,6 +174,8 @@ class _Proof:
         branches = depth = 0
         ahead = [(database.root, 1)]
         while ahead:
+            if self.stop is not None and self.stop.is_set():
+                raise StoppedError
             number, level = ahead.pop()
             # There are not more pages than all: one that is met again may lead round for ever.
             _require(_METAS <= number < self.end and level <= _DEEP and len(pages) < self.end)

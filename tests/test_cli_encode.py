@@ -287,7 +287,7 @@ def start(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_after_a_commit_and_says_how_to_go_on(many_patches, tmp_path, number):
     arguments = ["--bigearthnet-s1-root", many_patches, tmp_path / "out", "--workers", "1"]
     process = start(*arguments, "-q")
@@ -321,7 +321,7 @@ def test_a_request_while_another_is_heard(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_request_when_all_is_said(number):
     code = f"""
 import atexit, signal

@@ -1,6 +1,7 @@
 """The command ``rs-tensor-encoder``: one file per verb, loaded when it is called."""
 
 import contextlib
+import errno
 import importlib
 import os
 import re
@@ -13,8 +14,9 @@ import click
 from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
+from rs_tensor_encoder.cli.interrupts import requests
 from rs_tensor_encoder.cli.output import OutputError, fail, say
-from rs_tensor_encoder.errors import EncoderError, writing_failed
+from rs_tensor_encoder.errors import EncoderError
 
 VERBS = ("encode", "check", "info", "layouts", "demo")
 
@@ -88,6 +90,14 @@ def cli() -> None:
     """
 
 
+def _hear_requests() -> None:
+    """Have requests to end raise what Ctrl-C raises; by default, they end us without a word."""
+    with contextlib.suppress(ValueError):  # only the main thread may
+        for number in requests():
+            if number != signal.SIGINT:
+                signal.signal(number, _interrupt)
+
+
 def _interrupt(number: int, frame: Any) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
 
@@ -110,9 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # No linear algebra is done here, but NumPy's library for it would start threads that
     # spin for a while (measured: 14 % of the processor time of a short encode).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # The default would end us at once, with the processes of a check left behind.
-    with contextlib.suppress(ValueError):  # only the main thread may
-        signal.signal(signal.SIGTERM, _interrupt)
+    _hear_requests()
     words = list(sys.argv[1:] if arguments is None else arguments)
     # An object also where the words themselves are wrong, so that no parser could tell.
     as_json = "--json" in words
@@ -130,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone: nothing is left to say.
         code = 1
     except OSError as error:
-        code = fail(str(error), writing_failed("", error).exit_code, as_json=as_json)
+        # What the target is to blame for is an error of ours, not one of the system.
+        code = 5 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 3
+        code = fail(str(error), code, as_json=as_json)
     except MemoryError:
         code = fail("out of memory; try fewer --workers", 3, as_json=as_json)
     except RuntimeError as error:
@@ -145,6 +155,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """Be the process: what is asked for while Python ends, when all is said, is done at once."""
     code = main()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in requests():
         signal.signal(number, signal.SIG_DFL)
     sys.exit(code)

@@ -100,7 +100,11 @@ def command(
 
     With --digests, no sources are needed: every record is compared with the
     length and the digest that were kept of it when it was encoded.
+
+    Ctrl-C, SIGTERM and SIGHUP end the check with what was found by then, and
+    the exit code is 130; under nohup, SIGHUP is ignored.
     """
+    from rs_tensor_encoder.checker import CheckReport
     from rs_tensor_encoder.opening import require_sound
 
     target = clean_target(target)
@@ -109,21 +113,27 @@ def command(
             raise click.UsageError("--digests takes neither sources nor --sample.")
     elif against is not None or subset:
         raise click.UsageError("--against and --subset go with --digests.")
-    if untrusted:
-        require_sound(target)
-    if by_digests:
-        report = _by_digests(target, against, subset=subset, quiet=quiet)
-    else:
-        report = _by_sources(
-            target,
-            take_sources(sources),
-            decoder=decoder,
-            sample=sample,
-            seed=seed,
-            limit=limit,
-            workers=workers,
-            quiet=quiet,
-        )
+    try:
+        if untrusted:
+            require_sound(target)
+        if by_digests:
+            report = _by_digests(target, against, subset=subset, quiet=quiet)
+        else:
+            report = _by_sources(
+                target,
+                take_sources(sources),
+                decoder=decoder,
+                sample=sample,
+                seed=seed,
+                limit=limit,
+                workers=workers,
+                quiet=quiet,
+            )
+    except KeyboardInterrupt:
+        if not as_json:
+            raise
+        # During the search, before anything could be compared; or for the second time.
+        report = CheckReport(target, "digests" if by_digests else decoder, interrupted=True)
     code = 130 if report.interrupted else 1 if report.differences else 0
     if as_json:
         click.echo(json.dumps({**report.as_dict(), "exit_code": code}))

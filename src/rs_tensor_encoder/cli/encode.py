@@ -73,6 +73,9 @@ def command(
     All sources are searched before anything is written. TARGET appears when it
     is complete; until then the work is in TARGET.partial, and the same command
     goes on where it stopped.
+
+    Ctrl-C, SIGTERM and SIGHUP end the run after a commit, and the exit code is
+    130; under nohup, SIGHUP is ignored.
     """
     from rs_tensor_encoder.batches import estimate
     from rs_tensor_encoder.cli.progress import Progress

@@ -1,4 +1,4 @@
-"""Ctrl-C and requests to terminate: work ends at the next good place."""
+"""Ctrl-C and other requests to end: work ends at the next good place."""
 
 import signal
 import threading
@@ -7,9 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def requests() -> list[signal.Signals]:
+    """Name the signals that ask to end.
+
+    SIGHUP, which says that the terminal was closed, is one unless it was ignored when the
+    process began, as under ``nohup``; then it stays ignored.
+    """
+    found = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        found.append(signal.SIGHUP)
+    return found
+
+
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, or request to terminate, into an event; the second interrupts."""
+    """Turn the first Ctrl-C, or other request to end, into an event; the second interrupts."""
     stop = threading.Event()
     asked = False
 
@@ -21,7 +33,7 @@ def interruptible() -> Iterator[threading.Event]:
         asked = True
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in requests()}
     try:
         yield stop
     finally:

@@ -1,6 +1,7 @@
 """How far it is: a bar on a terminal, otherwise a line every 30 seconds."""
 
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -59,6 +60,10 @@ class _Bar(tqdm):  # type: ignore[misc]
         if not self.disable:
             self.display(" " * ((self.format_dict["ncols"] or 0) + _FREE))
         super().close()
+
+
+# By default, tqdm takes a lock for processes as well, which is a semaphore in /dev/shm.
+_Bar.set_lock(threading.RLock())
 
 
 class Progress(Closing):

@@ -6,6 +6,7 @@ import shlex
 import click
 
 from rs_tensor_encoder.cli.options import clean_target
+from rs_tensor_encoder.cli.output import note, say
 
 # What a reader needs, printed at the end.
 _SNIPPET = """\
@@ -41,10 +42,11 @@ Example:
 def command(directory: str) -> int:
     """Make a small sample dataset, encode it, check it and show how to read it.
 
-    All goes to DIRECTORY, which must not exist: BigEarthNet and HySpecNet in
+    All goes to DIRECTORY, which must not exist or be empty: BigEarthNet and HySpecNet in
     their true structure, two databases, and a picture of one patch.
     """
-    from rs_tensor_encoder.errors import TargetError, writing_failed
+    from rs_tensor_encoder.errors import writing_failed
+    from rs_tensor_encoder.preflight import require_free
     from rs_tensor_encoder.preview import PreviewError
     from rs_tensor_encoder.sample import write_sample
 
@@ -52,9 +54,8 @@ def command(directory: str) -> int:
     if directory.startswith("-"):
         # It must not look like an option in the commands that follow.
         directory = os.path.join(".", directory)
-    if os.path.lexists(directory):
-        raise TargetError(f"{directory}: exists already; choose another name, or remove it first")
-    click.echo(f"Writing a sample dataset to {directory} ...")
+    require_free(directory)
+    say(f"Writing a sample dataset to {directory} ...")
     try:
         sample = write_sample(directory)
     except OSError as error:
@@ -74,11 +75,15 @@ def command(directory: str) -> int:
             return code
     try:
         picture = _picture(directory, bigearthnet, sample.pair)
-        click.echo(f"\nOne patch in natural colours beside its radar bands: {picture}")
+        say()
+        say(f"One patch in natural colours beside its radar bands: {picture}")
     except PreviewError as error:
-        click.echo(f"\nNo picture: {error}", err=True)
-    click.echo("\nTo read a patch in Python:\n")
-    click.echo(_SNIPPET.format(target=bigearthnet, key=sample.pair[1]))
+        note(f"no picture: {error}")
+    say()
+    say("To read a patch in Python:")
+    say()
+    for line in _SNIPPET.format(target=bigearthnet, key=sample.pair[1]).splitlines():
+        say(line)
     return 0
 
 
@@ -86,7 +91,8 @@ def _run(arguments: list[str]) -> int:
     """Show a command and run it."""
     from rs_tensor_encoder.cli import main
 
-    click.echo(f"\n$ rs-tensor-encoder {shlex.join(arguments)}")
+    say()
+    say(f"$ rs-tensor-encoder {shlex.join(arguments)}")
     return main(arguments)
 
 

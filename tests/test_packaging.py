@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -40,12 +41,33 @@ def test_what_is_pinned_is_what_is_built():
     assert sorted(built + headers) == sorted(sources.PINS)
 
 
-def test_a_bundled_build_has_the_pinned_versions():
-    found = _tiff.versions()
-    if not found["bundled"]:
-        pytest.skip("this build uses the system's libtiff")
-    found = found["bundled"] | {name: found[name] for name in ("libtiff", "libdeflate")}
-    assert found == {name: pin["version"] for name, pin in sources.PINS.items()}
+def test_the_built_wheel_has_the_pinned_versions():
+    """As `make wheel` demands of each wheel that it makes."""
+    wheels = sorted((ROOT / "dist").glob("*.whl"))
+    if not wheels:
+        pytest.skip("there is no wheel in dist/: make wheel")
+    for path in wheels:
+        assert not list(check_wheel.faults(path))
+        found = check_wheel.versions(path)
+        assert found, f"{path.name} is not a wheel for this machine"
+        assert not list(check_wheel.differences(found))
+
+
+def test_versions_other_than_the_pinned_ones_are_seen():
+    pinned = {name: pin["version"] for name, pin in sources.PINS.items()}
+    outer = {name: pinned.pop(name) for name in ("libtiff", "libdeflate")}
+    assert not list(check_wheel.differences(outer | {"bundled": pinned}))
+    (line,) = check_wheel.differences(outer | {"bundled": pinned, "libtiff": "4.5.0"})
+    assert line == f"libtiff is 4.5.0 (inside); pinned is {outer['libtiff']}"
+    (line,) = check_wheel.differences(outer | {"bundled": pinned | {"zstd": "1.0"}})
+    assert line.startswith("zstd is 1.0 (inside)")
+    (line,) = check_wheel.differences(outer | {"bundled": pinned | {"jbig": "1"}})
+    assert line == "jbig is 1 (inside); pinned is not pinned"
+    del pinned["xz"]
+    assert list(check_wheel.differences(outer | {"bundled": pinned}))
+    lines = list(check_wheel.differences(outer | {"bundled": {}}))
+    assert len(lines) == len(sources.PINS)
+    assert "(of the system)" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +136,49 @@ def test_wheels_are_held_to_their_promises(tmp_path):
     with good.open("ab") as file:
         file.truncate(check_wheel.MOST + 1)
     assert any("2,000,001 bytes" in fault for fault in check_wheel.faults(good))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel of this tree as pip makes it, with the system's libraries."""
+    directory = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "pip", "wheel", ROOT, "-q", "--no-deps", "--no-build-isolation"]
+    words += ["--no-index", "-w", directory, "-C", f"build-dir={directory}/build"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = directory.glob("*.whl")
+    return path
+
+
+def test_a_wheel_has_the_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+        (about,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
+        metadata = file.read(f"{about}/METADATA").decode()
+    package = ROOT / "src/rs_tensor_encoder"
+    wanted = {
+        path.relative_to(package.parent).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {"rs_tensor_encoder/py.typed", "rs_tensor_encoder/layouts/hyspecnet.toml"} <= wanted
+    found = {name for name in names if not name.startswith(about)}
+    assert found - {"rs_tensor_encoder/_tiff.abi3.so"} == wanted
+    assert f"{about}/licenses/LICENSE" in names
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE)
+    assert requirements == project["dependencies"]
+    assert f"\nVersion: {__version__}\n" in metadata
+
+
+def test_the_extension_of_a_wheel_is_loaded_out_of_it(wheel):
+    found = check_wheel.versions(wheel)
+    if sys.platform != "linux":
+        assert found is None or not found["bundled"]
+        return
+    assert found == _tiff.versions()
+    # What `make wheel` would say of it.
+    assert found["bundled"] or len(list(check_wheel.differences(found))) == len(sources.PINS)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test fuzz faults hostile leaks sanitize clean readers
+  sdist sdist-test image image-test flake-test fuzz faults hostile leaks sanitize clean readers
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -110,6 +110,11 @@ image:  ## an OCI image around the single file, in dist/ (root)
 
 image-test:  ## unpack the image and run it (root)
 	packaging/image_test.sh dist/image.tar
+
+flake-test: $(VENV)/tested  ## evaluate flake.nix with nix, without nixpkgs and a network
+	@command -v nix-instantiate > /dev/null || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq nix-bin; }
+	RS_TENSOR_NIX=1 $(BIN)/python -m pytest tests/test_flake.py $(PYTEST)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist demo

@@ -152,6 +152,14 @@ def test_files_on_request_and_optional_ones():
     )
 
 
+def test_braces_in_the_names_of_files():
+    """A file that is called {name}_x has no patch's name in it."""
+    text = GOOD + '[[files]]\npath = "{{name}}_x.tif"\nbands = ["x"]\n'
+    layout = parse("a", text.encode())
+    assert layout.names_by_name is None
+    assert layout.names({"name": "p1"})[-1] == "{name}_x"
+
+
 def test_too_many_optional_files():
     text = GOOD + "".join(
         f'[[files]]\npath = "{i}.tif"\nbands = ["{i}"]\noptional = true\n' for i in range(7)

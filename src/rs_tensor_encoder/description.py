@@ -83,10 +83,12 @@ class Layout:
     def names_by_name(self) -> bytes | None:
         """Names of the files with ``{name}`` to be replaced, each ended by a NUL.
 
-        None if they take more than the patch's name.
+        None if they take more than the patch's name, or have ``{name}`` themselves.
         """
         paths = [file.path for file in self.files]
         if self.optional or any(set(templates.fields(path)) - {"name"} for path in paths):
+            return None
+        if any("{name}" in path.format(name="\0") for path in paths):
             return None
         return "".join(path.format(name="{name}") + "\0" for path in paths).encode()
 

@@ -264,9 +264,5 @@ def test_whatever_is_proposed_is_valid_and_finds_something(tmp_path_factory, fil
             write(path, bands)
     if not list(root.rglob("*.tif")):
         return
-    layout, text, _ = proposed(root)
-    try:
-        assert keys(layout, root)
-    except SourceError as error:
-        # Keys may collide, which is said; but something must be found.
-        assert "stands for two patches" in str(error), text
+    layout, _, _ = proposed(root)
+    assert keys(layout, root)

@@ -27,11 +27,15 @@ class Survey:
 
     Hidden files and those of operating systems do not count.
 
-    ``whole`` is False if there are more than were looked at.
+    ``directories`` are those that are not links, ``links`` the links to
+    directories, which are among the files, too. ``whole`` is False if there are
+    more than were looked at.
     """
 
     root: str
     files: list[str] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     whole: bool = True
 
     def by_directory(self) -> Iterator[tuple[str, list[str]]]:
@@ -66,9 +70,13 @@ def _look(survey: Survey, directory: str, budget: int) -> int:
         name = names.decode(entry.name)
         if entry.is_dir(follow_symlinks=False):
             inside.append(name)
-        else:
-            survey.files.append(os.path.join(directory, name))
+            continue
+        path = os.path.join(directory, name)
+        survey.files.append(path)
+        if entry.is_symlink() and os.path.isdir(entry.path):
+            survey.links.append(path)
     inside.sort()
+    survey.directories += [os.path.join(directory, name) for name in inside]
     for index, name in enumerate(inside):
         if used >= budget:
             survey.whole = False

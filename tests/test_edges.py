@@ -32,6 +32,22 @@ def test_interleaved_bands_come_apart(tmp_path, bands, dtype):
         assert np.array_equal(our_bands(path, bands), pixels.transpose(2, 0, 1)), width
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("there", [2, 3, 4, 33])
+def test_a_file_has_as_many_bands_as_its_format(tmp_path, planar, there):
+    """One too few, or one too many: no band gets the name of another."""
+    path = tmp_path / "x.tif"
+    pixels = np.arange(there * 30, dtype="u2").reshape(there, 5, 6)
+    tifffile.imwrite(
+        path, pixels if planar == "separate" else pixels.transpose(1, 2, 0),
+        photometric="minisblack", planarconfig=planar, metadata=None,
+    )  # fmt: skip
+    assert np.array_equal(our_bands(path, there), pixels)
+    for named in (1, there - 1, there + 1):
+        with pytest.raises(PatchError, match=f"the file has {there} bands, not {named}"):
+            our_bands(path, named)
+
+
 LAYOUTS = {
     "one strip": {"rowsperstrip": 37},
     "strips": {"rowsperstrip": 5},
@@ -87,6 +103,43 @@ def test_a_file_read_straight_behind_one_of_several_bands(tmp_path):
     results, buffer = encode_batch(encoder, files, np.full(1 << 16, 0xAA, np.uint8))
     assert [buffer[start:stop].tobytes() for start, stop, *_ in results] == expected
     assert encoder.in_place == 6
+
+
+def test_straight_files_whose_sizes_change_places(tmp_path):
+    """Two files of a patch, large and small in turn, and then the other way round."""
+    encoder = _tiff.Encoder([[["A"], ["B"], ["C"]]], [".tif"])
+    files, expected = [], []
+    for number in range(12):
+        bands = []
+        for index in range(3):
+            side = 8 + 40 * ((number // 2 + index) % 3)
+            pixels = ramp(side, side) + np.uint16(number)
+            strips(pixels, 5).write(tmp_path / f"{number}-{index}.tif")
+            bands.append(pixels)
+        expected.append(value_of(dict(zip("ABC", bands, strict=True))))
+        names = "".join(f"{number}-{index}\0" for index in range(3))
+        files.append((0, bytes(tmp_path), names.encode()))
+    for _ in range(2):
+        results, buffer = encode_batch(encoder, files, np.full(1 << 18, 0xAA, np.uint8))
+        assert [buffer[start:stop].tobytes() for start, stop, *_ in results] == expected
+    assert encoder.in_place > 0
+
+
+def test_a_large_file_behind_a_small_one_that_found_no_room(tmp_path):
+    """The shapes are those of the small one, the guess that of the large one: no byte too far."""
+    encoder = _tiff.Encoder([[["A"]]], [".tif"])
+    for name, side in (("large", 100), ("small", 10)):
+        strips(ramp(side, side), 5).write(tmp_path / f"{name}.tif")
+    large, small = ((0, bytes(tmp_path), name + b"\0") for name in (b"large", b"small"))
+    canary = np.full(1 << 16, 0xAA, np.uint8)
+    (result,), _ = encoder.encode([large], canary)
+    assert canary[result[0] : result[1]].tobytes() == value_of({"A": ramp(100, 100)})
+    canary[:] = 0xAA
+    results, needed = encoder.encode([small], canary[:10])
+    assert (results, needed) == ([], len(value_of({"A": ramp(10, 10)})))
+    results, _ = encoder.encode([large], canary[:needed])
+    assert results == []
+    assert (canary[needed:] == 0xAA).all()
 
 
 # ---- LZW ------------------------------------------------------------------------------
@@ -164,24 +217,26 @@ def test_strings_of_every_length_that_repeat_themselves(tmp_path, length):
     assert ours == libtiffs == pixels.tobytes()
 
 
+LETTERS = list(range(65, 91))
+
+# All have enough codes behind the bad one to fill 200 pixels: whoever goes on succeeds.
 BAD_CODES = {
-    "behind the table": [256, 65, 66, 300],
-    "two behind the table": [256, 65, 260],
-    "first is a string": [256, 258, 65],
-    "first behind a clear code is a string": [256, *range(65, 90), 256, 262, 65],
-    "ends before the pixels do": [256, *range(65, 90), 257],
-    "ends at once": [256, 257],
-    "does not begin with a clear code": [65, 66, 67],
+    "behind the table": [256, 65, 66, 300, *LETTERS * 10],
+    "two behind the table": [256, 65, 260, *LETTERS * 10],
+    "first is a string": [256, 258, *LETTERS * 10],
+    "first behind a clear code is a string": [256, *LETTERS, 256, 262, *LETTERS * 10],
+    "first behind a clear code ends": [256, *LETTERS, 256, 257, *LETTERS * 10],
+    "ends before the pixels do": [256, *LETTERS, 257, *LETTERS * 10],
+    "ends at once": [256, 257, *LETTERS * 10],
 }
 
 
 @pytest.mark.parametrize("name", BAD_CODES)
 def test_codes_that_cannot_be_are_not_looked_up(tmp_path, name):
-    """Whatever a file before it has left in the table of strings."""
-    random = np.random.default_rng(1).integers(0, 256, 3000, np.uint8)
-    before = strips(random[None])
-    before.chunks = [packed([256, *bytes(random), 257])]
-    bad = strips(np.zeros((1, 3000), "u1"))
+    """Whatever a file before it has left in the table of strings; what libtiff says counts."""
+    random = np.random.default_rng(1).integers(0, 256, 3000, np.uint8)[None]
+    before, bad = strips(random), strips(np.zeros((1, 200), "u1"))
+    before.chunks = [packed([256, *random.tobytes(), 257])]
     bad.chunks = [packed(BAD_CODES[name])]
     for tiff, file in ((before, "before"), (bad, "bad")):
         tiff.tags[259] = (SHORT, [5])
@@ -190,27 +245,11 @@ def test_codes_that_cannot_be_are_not_looked_up(tmp_path, name):
     files = [(0, bytes(tmp_path), f"{file}\0".encode()) for file in ("before", "bad", "before")]
     (first, found, last), buffer = encode_batch(encoder, files, np.full(1 << 16, 0xAA, np.uint8))
     for start, stop, *_ in (first, last):
-        assert buffer[start:stop].tobytes() == value_of({"A": random[None]})
+        assert buffer[start:stop].tobytes() == value_of({"A": random})
     (_, libtiffs) = both_ways(tmp_path / "bad.tif")
     assert isinstance(libtiffs, PatchError)
     assert isinstance(found, PatchError)
     assert found.reason == libtiffs.reason
-
-
-@pytest.mark.parametrize("codec", ["zstd", "lzma", "packbits"])
-def test_strips_as_wide_but_of_other_heights(tmp_path, codec):
-    """A handle of libtiff that is kept is for strips of one height."""
-    encoder = _tiff.Encoder([[["A"]]], [".tif"])
-    pixels = np.arange(24 * 20, dtype="u2").reshape(24, 20)
-    expected = value_of({"A": pixels})
-    files = []
-    for number, rows in enumerate((24, 12, 24, 1, 8, 7, 1, 24)):
-        tifffile.imwrite(
-            tmp_path / f"{number}.tif", pixels, compression=codec, rowsperstrip=rows, metadata=None
-        )
-        files.append((0, bytes(tmp_path), f"{number}\0".encode()))
-    results, buffer = encode_batch(encoder, files, np.full(1 << 16, 0xAA, np.uint8))
-    assert [buffer[start:stop].tobytes() for start, stop, *_ in results] == [expected] * 8
 
 
 # ---- headers ---------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 import struct
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from oracles import problems
 from rs_tensor_encoder import digests
@@ -11,6 +13,7 @@ from rs_tensor_encoder.digests import Digests, Entry, digest_of
 from rs_tensor_encoder.errors import TargetError
 from rs_tensor_encoder.opening import DATA, open_environment
 from rs_tensor_encoder.structure import proved
+from rs_tensor_encoder.values import header_of
 
 ENTRIES = [Entry(f"key {i:05}".encode(), i, digest_of(str(i).encode())) for i in range(400)]
 
@@ -111,6 +114,62 @@ def test_two_records_that_share_pages_are_not_proved(tree):
     pytest.fail("there were too few large values")
 
 
+def newest_meta(data):
+    """Where the newer of the two metas begins to describe the records."""
+    transactions = [struct.unpack_from("<Q", data, at + 16 + 128)[0] for at in (0, 4096)]
+    return 4096 * (transactions[1] > transactions[0]) + 16 + 24 + 48
+
+
+def with_overflow(data, by):
+    """The change that counts more or fewer pages of values, so that only they are wrong."""
+    at = newest_meta(data) + 24
+    (count,) = struct.unpack_from("<Q", data, at)
+    return at, struct.pack("<Q", count + by)
+
+
+def test_pages_that_no_record_has_are_not_proved(tree):
+    """A value is made one of eight bytes, which are the number of the page that it had."""
+    path, data, leaves, _ = tree
+    made = 0
+    for leaf in leaves:
+        for at, _ in keys_of(data, leaf):
+            if struct.unpack_from("<H", data, at - 4) == (1,):
+                small = struct.pack("<HHH", 8, 0, 0)
+                refused(path, data, [(at - 8, small), with_overflow(data, -3)])
+                made += 1
+                break
+    assert made == len(leaves)
+
+
+def test_pages_that_are_free_and_in_use_are_not_proved(tree, tmp_path):
+    """A value lies in pages that the list of free ones has, too."""
+    path, _, _, _ = tree
+    with open_environment(str(tmp_path), map_size=1 << 28) as env:
+        with env.begin(write=True) as txn:
+            txn.put(b"5000", bytes(9000))
+        whole = path.read_bytes()
+        first = whole.rindex(b"5000") + 4
+        with env.begin(write=True) as txn:
+            txn.delete(b"5000")
+            txn.put(b"6000", bytes(8))
+    data = path.read_bytes()
+    assert proved(str(path))
+    page = struct.unpack_from("<Q", whole, first)[0]
+    assert struct.unpack_from("<QHHI", data, 4096 * page) == (page, 0, 4, 3)
+    at = data.rindex(b"6000" + bytes(8))
+    large = struct.pack("<HHHH4sQ", 9000, 0, 1, 4, b"6000", page)
+    refused(path, data, [(at - 8, large), with_overflow(data, 3)])
+
+
+def test_a_header_that_ends_behind_its_value():
+    """There are no pixels: all that is claimed too much is behind the end."""
+    value = safetensors.numpy.save({"A": np.zeros((0, 4), "u2")})
+    (length,) = struct.unpack_from("<Q", value)
+    assert header_of(value) == value
+    for more in range(1, 20):
+        assert header_of(struct.pack("<Q", length + more) + value[8:]) is None
+
+
 def test_pages_of_values_that_are_not_theirs_are_not_proved(tree):
     """The head of a value's first page: its number, its flags, its pages."""
     path, data, _, values = tree
@@ -144,10 +203,8 @@ def test_the_newer_of_the_two_metas_counts(tree, tmp_path):
             txn.put(b"%04d" % (2 * number + 1), bytes(20_000))
         data = path.read_bytes()
         assert proved(str(path))
-        transactions = [struct.unpack_from("<Q", data, at + 16 + 128)[0] for at in (0, 4096)]
-        newest = 0 if transactions[0] > transactions[1] else 4096
         # The number of records that the newest one says there are.
-        at = newest + 16 + 24 + 48 + 8 + 24
+        at = newest_meta(data) + 32
         assert struct.unpack_from("<Q", data, at) == (301 + number,)
         refused(path, data, [(at, struct.pack("<Q", 300 + number))])
         path.write_bytes(data)

@@ -211,10 +211,13 @@ def test_a_source_that_cannot_be_read_any_more(own_sample, plan_of, tmp_path):
     paths[0].write_bytes(b"")
     paths[1].unlink()
     report = check(plan, str(tmp_path / "out"), workers=1)
-    reasons = sorted(difference.reason for difference in report.differences)
-    assert len(reasons) == 2
-    assert any("cannot be read for the comparison" in reason for reason in reasons)
-    assert any("there is no such file" in reason for reason in reasons)
+    # A file that is gone is a difference; what cannot be read any more cannot be compared.
+    (difference,) = report.differences
+    assert difference.reason == f"{paths[1]}: there is no such file"
+    (damaged,) = report.not_compared
+    assert damaged.file == str(paths[0])
+    assert damaged.reasons.keys() == set(NAMES)
+    assert all("cannot read it" in reason for reason in damaged.reasons.values())
 
 
 def test_a_partial_database(copy, tmp_path):

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rs_tensor_encoder import decoders, digests, opening
-from rs_tensor_encoder.comparing import Job, compare_patches
+from rs_tensor_encoder.comparing import compare_patches
 from rs_tensor_encoder.comparison import Difference
 from rs_tensor_encoder.errors import EncoderError, StoppedError, TargetError
 from rs_tensor_encoder.machine import processors
 from rs_tensor_encoder.manifest import Manifest
+from rs_tensor_encoder.patch_check import Job, NotCompared, Result
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.worker import StartError, WorkerError
 
@@ -27,7 +28,13 @@ class CheckError(EncoderError):
 
 @dataclass
 class CheckReport:
-    """What the check found; the database is proven if there are no differences."""
+    """What the check found.
+
+    The database is proven if there are no differences, and nothing that was
+    not compared. ``decoder`` is the one that was asked first, ``decoders``
+    has the number of tensors that each has read. ``checked`` patches were
+    compared in full.
+    """
 
     target: str
     decoder: str
@@ -39,6 +46,18 @@ class CheckReport:
     left_out: int = 0
     interrupted: bool = False
     differences: list[Difference] = field(default_factory=list)
+    decoders: dict[str, int] = field(default_factory=dict)
+    not_compared: list[NotCompared] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Add what came of a patch, which ``checked`` counts already."""
+        self.tensors += result.tensors
+        self.bytes += result.size
+        self.differences += result.differences
+        self.not_compared += result.not_compared
+        self.checked -= bool(result.not_compared)
+        for name, tensors in result.decoders.items():
+            self.decoders[name] = self.decoders.get(name, 0) + tensors
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
@@ -71,7 +90,9 @@ def check(
     target : str
         The database.
     decoder : str
-        Which decoder reads the TIFF files; see `decoders.NAMES`.
+        Which decoder is asked first to read the TIFF files; see `decoders.NAMES`.
+        A file that it cannot read, or is known to read differently from GDAL, is
+        read by the next of them that is installed.
     workers : int, optional
         Processes to work with; by default one per processor.
     sample : int, optional
@@ -117,9 +138,7 @@ def check(
             left -= len(results)
             report.checked += count
             for result in results:
-                report.tensors += result.tensors
-                report.bytes += result.size
-                report.differences += result.differences
+                report.add(result)
             if progress is not None:
                 progress(count, sum(result.size for result in results))
     except (StartError, WorkerError) as error:

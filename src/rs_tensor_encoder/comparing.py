@@ -1,54 +1,26 @@
 """Patches compared with their records, many at a time, in worker processes."""
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import lmdb
 
-from rs_tensor_encoder import decoders, opening
-from rs_tensor_encoder.comparison import Difference, Tensors, compare
-from rs_tensor_encoder.layout import EXTENSIONS
-from rs_tensor_encoder.looks import inside
-from rs_tensor_encoder.plain import counted
+from rs_tensor_encoder import opening
+from rs_tensor_encoder.decoder_order import DecoderOrder
+from rs_tensor_encoder.patch_check import Job, Result, compare_patch
 from rs_tensor_encoder.pool import Pool
 
 # Patches that a process is given at once: few, so that progress is prompt.
 _CHUNK = 4
 
 
-class Job(NamedTuple):
-    """A patch to compare: its key, the root of its source, its files with their bands.
-
-    ``present`` tells whether it has a record.
-    """
-
-    key: bytes
-    root: str
-    files: list[tuple[str, tuple[str, ...]]]
-    present: bool
-
-
-class Result(NamedTuple):
-    """What came of a patch: tensors and bytes compared, and what differs."""
-
-    tensors: int
-    size: int
-    differences: list[Difference]
-
-
-class Unreadable(Exception):  # noqa: N818
-    """A source cannot be read; the text says which file and why."""
-
-
 @dataclass
 class _Process:
-    """What a process compares with: one database, one decoder."""
+    """What a process compares with: one database, and who reads the files."""
 
     env: lmdb.Environment
-    decode: decoders.Decoder
+    order: DecoderOrder
 
 
 # Set once per process, by its initializer.
@@ -71,7 +43,7 @@ def compare_patches(
     target : str
         The database.
     decoder : tuple of str and int
-        Name of the decoder, and its limit in bytes.
+        Name of the decoder that is asked first, and its limit in bytes.
     workers : int
         Processes.
     stop : threading.Event, optional
@@ -116,7 +88,7 @@ def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:
 
 
 def _begin(target: str, decoder: tuple[str, int]) -> None:
-    _here.append(_Process(opening.open_reading(target), decoders.decoder(*decoder)))
+    _here.append(_Process(opening.open_reading(target), DecoderOrder(*decoder)))
 
 
 def _end() -> None:
@@ -129,41 +101,5 @@ def _compare_all(jobs: Sequence[Job]) -> list[Result]:
     with here.env.begin() as txn:
         for job in jobs:
             value = bytes(txn.get(job.key) or b"")
-            results.append(_compare(job, value, here.decode))
+            results.append(compare_patch(job, value, here.order))
     return results
-
-
-def _compare(job: Job, value: bytes, decode: decoders.Decoder) -> Result:
-    patch = job.key.decode()
-    try:
-        expected = _read(job, decode)
-    except Unreadable as error:
-        return Result(0, len(value), [Difference(patch, str(error))] if job.present else [])
-    if not job.present:
-        # What was left out on request must not be readable by another decoder.
-        reason = "left out by --skip-failed, but its files can be read"
-        return Result(0, 0, [Difference(patch, reason)])
-    return Result(len(expected), len(value), compare(patch, value, expected))
-
-
-def _read(job: Job, decode: decoders.Decoder) -> Tensors:
-    """Read all bands of a patch by an independent decoder."""
-    expected: Tensors = {}
-    for base, names in job.files:
-        paths = [base + extension for extension in EXTENSIONS]
-        path = next((path for path in paths if os.path.exists(path)), paths[0])
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise Unreadable(f"{path}: not a regular file")
-        if not inside(path, job.root):
-            raise Unreadable(f"{path}: leads out of the source by a symbolic link")
-        try:
-            bands = decode(path)
-        except FileNotFoundError:
-            raise Unreadable(f"{path}: there is no such file") from None
-        except Exception as error:  # noqa: BLE001  decoders raise what they like
-            raise Unreadable(f"{path}: cannot be read for the comparison: {error}") from None
-        if len(bands) != len(names):
-            there = counted(len(bands), "band")
-            raise Unreadable(f"{path}: the file has {there}, not {len(names)}")
-        expected |= zip(names, bands, strict=True)
-    return expected

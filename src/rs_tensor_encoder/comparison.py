@@ -1,5 +1,6 @@
 """A record against the bands of its source, bit for bit."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,9 @@ class Difference:
         return f"{where}: {self.reason}" if where else self.reason
 
 
-def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
+def compare(
+    patch: str, value: bytes, expected: Tensors, unread: Collection[str] = ()
+) -> list[Difference]:
     """Compare a record with the bands of its source.
 
     Parameters
@@ -45,6 +48,8 @@ def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
         The record's value.
     expected : dict of str to array
         The bands, 2-D (rows, columns).
+    unread : collection of str
+        Bands that the record must have, but whose pixels are not known.
 
     Returns
     -------
@@ -59,18 +64,19 @@ def compare(patch: str, value: bytes, expected: Tensors) -> list[Difference]:
         found = safetensors.numpy.load(value)
     except (SafetensorError, ValueError, KeyError) as error:
         return [Difference(patch, f"the value is not in the safetensors format: {error}")]
+    bands = {*expected, *unread}
     differences = [
-        Difference(patch, "no such tensor", band) for band in sorted(expected.keys() - found.keys())
+        Difference(patch, "no such tensor", band) for band in sorted(bands - found.keys())
     ]
     differences += [
         Difference(patch, "a tensor that the source does not have", band)
-        for band in sorted(found.keys() - expected.keys())
+        for band in sorted(found.keys() - bands)
     ]
     for band in expected:
         if band in found:
             differences += _compare_band(patch, band, found[band], expected[band])
     if not differences:
-        arrays = {band: np.ascontiguousarray(array) for band, array in expected.items()}
+        arrays = {band: np.ascontiguousarray(array) for band, array in (found | expected).items()}
         if safetensors.numpy.save(arrays) != value:
             differences.append(
                 Difference(

@@ -5,25 +5,43 @@ implementation of TIFF without libtiff (but for JPEG); pylibtiff and rasterio
 are other ways to libtiff.
 """
 
+import logging
 import math
 import os
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rs_tensor_encoder.errors import EncoderError
+from rs_tensor_encoder.nodata import fill_value
+from rs_tensor_encoder.tiff_tags import TiffTags
 
 #: The bands of a file as a 3-D array (bands, rows, columns) of native type.
 Bands = npt.NDArray[Any]
-Decoder = Callable[[str], Bands]
 
-NAMES = ("tifffile", "pylibtiff", "rasterio")
+
+class Decoder(Protocol):
+    """Takes the path of a file, and its tags if they are known, and returns its bands.
+
+    With the tags, strips and tiles that the file leaves out are filled by
+    GDAL's rule; without them, as the decoder fills them.
+    """
+
+    def __call__(self, path: str, tags: TiffTags | None = None, /) -> Bands:
+        """Decode a file."""
+
+
+#: In the order in which they are asked, behind the one that was chosen.
+NAMES = ("tifffile", "rasterio", "pylibtiff")
 
 #: Bytes of a file, and of its decoded pixels, beyond which it is not read.
 LIMIT = 1 << 30
+
+
+#: Why a decoder is not asked that another one could stand in for.
+MISSING, FAILED = "not installed", "cannot read it"
 
 
 class DecoderError(EncoderError):
@@ -74,15 +92,15 @@ def _hold(path: str, size: int, limit: int) -> None:
 
 
 def _tifffile(limit: int) -> Decoder:
-    import logging
-
-    import imagecodecs  # noqa: F401  without it, tifffile knows few codecs
     import tifffile
+
+    # imagecodecs, too, without which tifffile knows few codecs.
+    from rs_tensor_encoder.chunk_reading import may_be_whole, needs_chunk_reading, read_chunks
 
     # It would log what it also raises.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-    def decode(path: str) -> Bands:
+    def decode(path: str, tags: TiffTags | None = None, /) -> Bands:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             separate, depth, rows, columns, together = page.shaped
@@ -91,7 +109,16 @@ def _tifffile(limit: int) -> Decoder:
             itemsize = 0 if page.dtype is None else page.dtype.itemsize
             _hold(path, separate * rows * columns * together * itemsize, limit)
             _hold(path, math.prod(page.chunks) * itemsize, limit)
-            pixels = page.asarray(maxworkers=1).reshape(separate, rows, columns, together)
+            try:
+                if tags is not None and needs_chunk_reading(tags):
+                    pixels = read_chunks(page, path, tags)
+                else:
+                    pixels = page.asarray(maxworkers=1)
+            except Exception:
+                if tags is None or not may_be_whole(tags):
+                    raise
+                pixels = read_chunks(page, path, tags)
+            pixels = pixels.reshape(separate, rows, columns, together)
         pixels = pixels[..., 0] if separate > 1 else pixels[0].transpose(2, 0, 1)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
@@ -102,7 +129,10 @@ def _rasterio(limit: int) -> Decoder:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    def decode(path: str) -> Bands:
+    # It would log what it also raises.
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+
+    def decode(path: str, _tags: TiffTags | None = None, /) -> Bands:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             # Only the file itself: no search for sidecars, no other driver.
@@ -115,7 +145,9 @@ def _rasterio(limit: int) -> Decoder:
                 pixels: Bands = file.read()
                 # GDAL widens 16-bit floats, and says so.
                 if file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "16":
-                    pixels = pixels.astype(np.float16)
+                    # The nodata value may be too large for them.
+                    with np.errstate(over="ignore"):
+                        pixels = pixels.astype(np.float16)
                 return pixels
 
     return decode
@@ -131,19 +163,22 @@ def _pylibtiff(limit: int) -> Decoder:
     libtiff_ctypes.suppress_warnings()
     libtiff_ctypes.suppress_errors()
 
-    def decode(path: str) -> Bands:
+    def decode(path: str, tags: TiffTags | None = None, /) -> Bands:
         if not os.path.isfile(path):
             raise FileNotFoundError(path)
-        tiff = libtiff.TIFF.open(path)
+        # "c": strips as the file lists them, not cut to 8 kB each.
+        tiff = libtiff.TIFF.open(path, "rc")
         try:
-            return _decode_pylibtiff(path, tiff, libtiff_ctypes.libtiff, limit)
+            return _decode_pylibtiff(path, tiff, libtiff_ctypes.libtiff, limit, tags)
         finally:
             tiff.close()
 
     return decode
 
 
-def _decode_pylibtiff(path: str, tiff: Any, library: Any, limit: int) -> Bands:
+def _decode_pylibtiff(
+    path: str, tiff: Any, library: Any, limit: int, tags: TiffTags | None
+) -> Bands:
     import ctypes
 
     def field(name: str, default: int) -> int:
@@ -171,11 +206,17 @@ def _decode_pylibtiff(path: str, tiff: Any, library: Any, limit: int) -> Bands:
     _hold(path, height * width * together * dtype.itemsize, limit)
     pixels = np.zeros((planes, rows, columns, together), dtype)
     chunk = np.zeros(height * width * together, dtype)
+    # libtiff fails where the file leaves a strip or tile out.
+    sparse = tags is not None and tags.sparse
     index = 0
     for plane in pixels:
         for top in range(0, rows, height):
             for left in range(0, columns, width):
                 inside = plane[top : top + height, left : left + width]
+                if tags is not None and sparse and tags.find(index) == (0, 0):
+                    inside[...] = fill_value(tags.nodata, dtype)
+                    index += 1
+                    continue
                 stored = height if tiled else inside.shape[0]
                 size = stored * width * together * dtype.itemsize
                 if tiled:

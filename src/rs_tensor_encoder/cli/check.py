@@ -1,6 +1,5 @@
 """The verb ``check``."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +8,8 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target
-from rs_tensor_encoder.cli.output import say_left_aside
-from rs_tensor_encoder.plain import counted, plain, sized
+from rs_tensor_encoder.cli.output import reporting, say, say_json, say_left_aside
+from rs_tensor_encoder.plain import counted, sized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,9 @@ Examples:
     type=click.Choice(["tifffile", "pylibtiff", "rasterio"]),
     default="tifffile",
     show_default=True,
-    help="What reads the TIFF files; tifffile shares no code with libtiff.",
+    help="What reads the TIFF files; tifffile shares no code with libtiff. A file that it cannot "
+    "read, or is known to read differently from GDAL, is read by the next of tifffile, rasterio "
+    "and pylibtiff that is installed.",
 )
 @click.option(
     "--sample",
@@ -95,8 +96,10 @@ def command(
     """Prove that TARGET holds exactly what the sources hold.
 
     Takes the same sources and the same target as encode. Every patch is read
-    again by an independent decoder and compared bit for bit; the exit code is
-    1 if anything differs.
+    again by an independent decoder and compared bit for bit; the report says
+    how many tensors each decoder has read. Strips and tiles that a file leaves
+    out are filled by GDAL's rule. The exit code is 1 if anything differs, and 3
+    if nothing differs but there are files that no installed decoder can read.
 
     With --digests, no sources are needed: every record is compared with the
     length and the digest that were kept of it when it was encoded.
@@ -134,12 +137,22 @@ def command(
             raise
         # During the search, before anything could be compared; or for the second time.
         report = CheckReport(target, "digests" if by_digests else decoder, interrupted=True)
-    code = 130 if report.interrupted else 1 if report.differences else 0
-    if as_json:
-        click.echo(json.dumps({**report.as_dict(), "exit_code": code}))
-        return code
-    _say(report, verbose=verbose)
+    code = exit_code(report)
+    with reporting():
+        if as_json:
+            say_json({**report.as_dict(), "exit_code": code})
+        else:
+            _say(report, verbose=verbose)
     return code
+
+
+def exit_code(report: "CheckReport") -> int:
+    """What the process ends with: a difference weighs more than a source that cannot be read."""
+    if report.interrupted:
+        return 130
+    if report.differences:
+        return 1
+    return 3 if report.not_compared else 0
 
 
 def _by_digests(target: str, against: str | None, *, subset: bool, quiet: bool) -> "CheckReport":
@@ -166,25 +179,38 @@ def _by_sources(
 
 
 def _say(report: "CheckReport", *, verbose: bool) -> None:
-    shown = report.differences if verbose else report.differences[:_LISTED]
-    for difference in shown:
-        click.echo(f"Differs: {plain(str(difference))}", err=True)
-    rest = len(report.differences) - len(shown)
-    if rest:
-        click.echo(f"... and {rest} more; -v lists them all", err=True)
+    _list("Differs", report.differences, verbose=verbose)
+    _list("Not compared", report.not_compared, verbose=verbose)
+    # The decoder that was chosen comes first, unless others have read all.
+    first = {report.decoder: 0} if report.decoder in report.decoders or not report.decoders else {}
+    readers = first | report.decoders
     what = sized(report.bytes)
     if report.tensors:
         what = f"{counted(report.tensors, 'tensor')}, {what}"
+    if len(readers) > 1:
+        each = ", ".join(f"{name} {tensors:,}" for name, tensors in readers.items())
+        what += f"; tensors by decoder: {each}"
     compared = (
-        f"{report.checked:,} of {counted(report.patches, 'patch')} compared with {report.decoder} "
-        f"({what})"
+        f"{report.checked:,} of {counted(report.patches, 'patch')} compared with "
+        f"{' and '.join(readers)} ({what})"
     )
+    if report.not_compared:
+        compared += f", {counted(len(report.not_compared), 'file')} not compared"
     if report.left_out:
         compared += f", {report.left_out:,} left out that cannot be read"
     if report.interrupted:
-        click.echo(f"{report.target}: interrupted; {compared}")
+        say(f"{report.target}: interrupted; {compared}")
     elif report.differences:
-        click.echo(f"{report.target}: {counted(len(report.differences), 'difference')}; {compared}")
+        say(f"{report.target}: {counted(len(report.differences), 'difference')}; {compared}")
     else:
         structure = "structure verified" if report.verified else "structure not verified"
-        click.echo(f"{report.target}: no differences; {compared}; {structure}")
+        say(f"{report.target}: no differences; {compared}; {structure}")
+
+
+def _list(title: str, found: "Sequence[object]", *, verbose: bool) -> None:
+    shown = found if verbose else found[:_LISTED]
+    for one in shown:
+        say(f"{title}: {one}", err=True)
+    rest = len(found) - len(shown)
+    if rest:
+        say(f"... and {rest} more; -v lists them all", err=True)

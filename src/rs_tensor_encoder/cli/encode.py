@@ -10,7 +10,7 @@ from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.datasets import DatasetCommand, source_options, take_sources
 from rs_tensor_encoder.cli.interrupts import interruptible
 from rs_tensor_encoder.cli.options import clean_target
-from rs_tensor_encoder.cli.output import note, report, say, say_json, say_left_aside
+from rs_tensor_encoder.cli.output import note, reporting, say, say_json, say_left_aside
 from rs_tensor_encoder.plain import counted, sized
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def command(
         note(text)
     _list_failures([error for _, error in result.failures], "Failed", verbose=verbose)
     code = 130 if result.interrupted else 1 if result.failures else 0
-    with report():
+    with reporting():
         if as_json:
             say_json(_as_object(result, seconds, code))
         else:

@@ -77,7 +77,7 @@ def write(text: str) -> None:
 
 
 @contextlib.contextmanager
-def report() -> Iterator[None]:
+def reporting() -> Iterator[None]:
     """Print the report of work that is done: its exit code holds if the report cannot be printed.
 
     Whoever read our output may have gone (``| head``), or the disk of a redirected report is

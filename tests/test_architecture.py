@@ -46,6 +46,7 @@ BELOW = {
         "errors",
         "groups",
         "layout",
+        "names",
         "narrowing",
         "plain",
         "schemes",

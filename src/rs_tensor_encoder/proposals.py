@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from rs_tensor_encoder import names
 from rs_tensor_encoder.companions import attach
 from rs_tensor_encoder.drafts import write
 from rs_tensor_encoder.entries import DTYPES, stem
@@ -101,7 +102,8 @@ class Proposer:
                 if unlike
                 else f"neither names nor directories tell {listed(found.patches)} from other files"
             )
-        title = os.path.basename(os.path.abspath(self._survey.root)) or "dataset"
+        path = names.from_path(os.path.abspath(self._survey.root))
+        title = os.path.basename(path) or "dataset"
         looked_at = counted(len(self._tiffs), "TIFF file")
         text = write(self._survey.root, found, address, title, looked_at)
         try:

@@ -211,8 +211,10 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
         raise writing_failed(target, error) from None
     # Not before the name is on the disk: a run that goes on notices by it files that were
     # edited. One that a kill leaves in a target does no harm: nobody asks for it there.
-    with suppress(OSError):
-        os.remove(os.path.join(target, journal.NAME))
+    # What failed stands in the manifest, too.
+    for name in (journal.NAME, FAILURES):
+        with suppress(OSError):
+            os.remove(os.path.join(target, name))
     return can_verify()
 
 

@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint format bench build wheel wheel-test single-file single-file-test \
-  sdist sdist-test image image-test flake-test fuzz faults hostile leaks sanitize clean readers
+  sdist sdist-test image image-test flake-test fuzz faults hostile leaks mutants sanitize clean \
+  readers
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -44,10 +45,13 @@ hostile: $(VENV)/tested  ## decode damaged TIFF files, one in N of 60,000: make 
 leaks: $(VENV)/tested  ## decode again and again in flat memory: make leaks N=1000000
 	RS_TENSOR_DECODES=$(or $(N),1000000) $(BIN)/python -m pytest tests/test_leaks.py $(PYTEST)
 
+mutants: $(VENV)/tested  ## plant bugs one at a time, and see that tests notice: make mutants ONLY=lzw
+	$(BIN)/python tests/mutants.py $(ONLY)
+
 # What limits addresses cannot be tested where the sanitizer takes terabytes of them.
 WATCHED := tests/test_tiff.py tests/test_guards.py tests/test_hostile.py tests/test_encoder.py \
   tests/test_mistakes.py tests/test_readers.py tests/test_ways.py tests/test_task.py \
-  tests/test_crew.py tests/test_threads.py
+  tests/test_crew.py tests/test_threads.py tests/test_edges.py tests/test_pages.py
 
 sanitize: $(VENV)/tested  ## run with AddressSanitizer, UBSan and ThreadSanitizer, and under valgrind
 	tests/sanitize.sh address $(BIN)/python -m pytest -p no:cacheprovider $(WATCHED) $(PYTEST)

@@ -1,6 +1,5 @@
 """The proof: decodes the sources again, by other means, and compares every bit."""
 
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from rs_tensor_encoder.machine import processors
 from rs_tensor_encoder.manifest import Manifest
 from rs_tensor_encoder.patch_check import Job, NotCompared, Result
 from rs_tensor_encoder.sources import Patch, Plan
+from rs_tensor_encoder.unfinished import being_written, partial_of
 from rs_tensor_encoder.worker import StartError, WorkerError
 
 Progress = Callable[[int, int], None]
@@ -154,15 +154,29 @@ def find(target: str) -> Manifest | None:
     Raises
     ------
     TargetError
-        If there is none, or its manifest is torn or edited.
+        If there is none, if it is being written, or its manifest is torn or edited.
     """
-    if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
+    partial = partial_of(target)
+    if partial is not None:
+        _refuse_growing(target, partial)
         raise TargetError(
-            f"{target}: is not complete (what there is lies in {target}.partial); encode it to "
-            "the end first"
+            f"{target}: is not complete (what there is lies in {partial}); encode it to the end "
+            "first"
         )
     opening.require(target)
-    return Manifest.load(target)
+    manifest = Manifest.load(target)
+    if manifest is None or not manifest.complete:
+        _refuse_growing(target, target)
+    return manifest
+
+
+def _refuse_growing(target: str, directory: str) -> None:
+    """Refuse what an encoder is writing: it differs from one moment to the next."""
+    if being_written(directory):
+        raise TargetError(
+            f"{target}: an encoder is writing to it (in {directory}); check it when that has "
+            "ended, and see with the verb info what there is so far"
+        )
 
 
 def _check_requests(plan: Plan, manifest: Manifest | None, target: str) -> None:
@@ -192,6 +206,9 @@ def check_structure(
     except StoppedError:
         report.interrupted = True
         return False
+    if problems and (manifest is None or not manifest.complete):
+        # Perhaps of an encoder that has begun in between.
+        _refuse_growing(target, target)
     report.verified = opening.can_verify() and not problems
     report.differences += [Difference("", f"the database is damaged: {text}") for text in problems]
     if not problems and manifest is not None and not manifest.complete:

@@ -8,6 +8,9 @@ import lmdb
 
 from rs_tensor_encoder.errors import StoppedError, TargetError, missing
 
+# Addresses beyond the end of a file that is opened for reading, in bytes.
+_GROWTH = 64 << 20
+
 DATA = "data.mdb"
 LOCK = "lock.mdb"
 
@@ -62,7 +65,9 @@ def open_reading(path: str) -> lmdb.Environment:
     if problems:
         raise TargetError(f"{path}: the database is damaged: {problems[0]}")
     try:
-        return open_environment(path, readonly=True, lock=False, readahead=True)
+        # Others may add to it before a transaction begins, and what they add must fit.
+        size = os.path.getsize(os.path.join(path, DATA)) + _GROWTH
+        return open_environment(path, map_size=size, readonly=True, lock=False, readahead=True)
     except lmdb.Error as error:
         raise TargetError(f"{path}: cannot be opened as an LMDB database: {error}") from None
 
@@ -175,8 +180,9 @@ def _check_size(path: str) -> list[str]:
     # bytes): magic, version, ..., and at byte 120 the last page in use. The
     # newer transaction (at byte 128) counts.
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        # In this order: the file may grow.
         head = file.read(2 << 16)
+        size = os.fstat(file.fileno()).st_size
     magic = int.from_bytes(head[16:20], "little")
     page = int.from_bytes(head[40:44], "little")
     if magic != 0xBEEFC0DE or not 256 <= page <= 1 << 16 or len(head) < 2 * page:

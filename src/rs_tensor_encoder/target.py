@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -32,6 +33,11 @@ _OURS = (
 )
 
 
+# How often a lock is asked for that others have, and the seconds in between.
+_TRIES = 40
+_MOMENT = 0.005
+
+
 @contextmanager
 def locked(partial: str) -> Iterator[None]:
     """Make the directory and hold it against other encoders, as long as this process lives."""
@@ -43,7 +49,7 @@ def locked(partial: str) -> Iterator[None]:
     held = False
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
             raise TargetError(f"{partial}: another encoder is writing to it") from None
         except OSError as error:
@@ -69,6 +75,16 @@ def locked(partial: str) -> Iterator[None]:
             with suppress(OSError):
                 os.rmdir(partial)
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a directory; who merely asks for the lock has it for a moment (`unfinished`)."""
+    for _ in range(_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_MOMENT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(descriptor: int, path: str) -> bool:

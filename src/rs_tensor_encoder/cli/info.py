@@ -13,7 +13,10 @@ from rs_tensor_encoder.cli.output import fail
 from rs_tensor_encoder.plain import counted, plain, sized
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rs_tensor_encoder.manifest import Manifest
+    from rs_tensor_encoder.unfinished import Record
 
 
 @click.command(
@@ -33,7 +36,8 @@ Examples:
 def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> int:
     """Say what a database holds: patches, tensors, size, and what it was made from.
 
-    Works, with less, on a database of safetensors that another tool made.
+    Works, with less, on a database of safetensors that another tool made; and
+    on one that is being encoded: then it says what there is so far.
     """
     import lmdb
 
@@ -57,8 +61,8 @@ def _say(facts: dict[str, Any]) -> None:
 
     click.echo(f"{facts['target']}: {facts['state']}")
     click.echo(
-        f"{counted(facts['patches'], 'patch')}, {sized(facts['bytes'])} of values, "
-        f"{sized(facts['file_bytes'])} on disk"
+        f"{counted(facts['patches'], 'patch')}{' so far' if facts['being_written'] else ''}, "
+        f"{sized(facts['bytes'])} of values, {sized(facts['file_bytes'])} on disk"
     )
     if facts["keys"]:
         # Of a single record, both ends are the same.
@@ -83,41 +87,92 @@ def _say(facts: dict[str, Any]) -> None:
 
 
 def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
+    import lmdb
+
+    from rs_tensor_encoder.unfinished import partial_of
+
+    while (partial := partial_of(target)) is not None:
+        try:
+            facts = _facts_of(partial, untrusted=untrusted, quiet=quiet)
+        except (OSError, lmdb.Error):
+            if os.path.isdir(partial):
+                raise
+        else:
+            if os.path.isdir(partial):
+                return facts
+        # It has come to its end meanwhile, and was renamed.
+    return _facts_of(target, untrusted=untrusted, quiet=quiet)
+
+
+def _facts_of(directory: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
     from rs_tensor_encoder.errors import TargetError
     from rs_tensor_encoder.manifest import Manifest
-    from rs_tensor_encoder.opening import DATA, open_reading, require_sound
+    from rs_tensor_encoder.opening import require
+    from rs_tensor_encoder.unfinished import PARTIAL, being_written
 
-    if not os.path.lexists(target) and os.path.isdir(target + ".partial"):
-        target += ".partial"
+    facts: dict[str, Any] = {"target": directory, "state": "made by another tool"}
+    growing = being_written(directory) if directory.endswith(PARTIAL) else False
+    try:
+        manifest = Manifest.load(directory)
+    except TargetError as error:
+        click.echo(f"Note: {error}", err=True)
+        manifest = None
+    if manifest is None and not growing:
+        require(directory)
+    facts["being_written"] = growing
+    facts |= {"sources": [], "version": None, "versions": {}, "left_out": []}
+    facts["digests"] = facts["problem"] = None
+    if manifest is not None:
+        facts["state"] = "complete" if manifest.complete else "partial, not complete"
+        facts["sources"] = manifest.sources
+        facts["version"] = manifest.version
+        facts["versions"] = manifest.versions
+        facts["left_out"] = manifest.left_out
+        facts["digests"] = manifest.digests
+        facts["problem"] = _problem(manifest, directory)
+    if growing:
+        facts["state"] = "partial, being written"
+    if growing or (manifest is not None and not manifest.complete):
+        return facts | _so_far(directory, quiet=quiet)
+    return facts | _finished(directory, manifest, untrusted=untrusted, quiet=quiet)
+
+
+def _so_far(directory: str, *, quiet: bool) -> dict[str, Any]:
+    """Learn what there is of a database that is not complete, and may grow meanwhile."""
+    from rs_tensor_encoder.unfinished import Unfinished
+
+    with Unfinished(directory) as found:
+        return _scan(found.records(), found.count(), quiet=quiet) | {"file_bytes": found.size()}
+
+
+def _finished(
+    directory: str, manifest: "Manifest | None", *, untrusted: bool, quiet: bool
+) -> dict[str, Any]:
+    """Learn from the engine, and from the manifest where it says it, what a database holds."""
+    from rs_tensor_encoder.opening import DATA, open_reading, require_sound
+    from rs_tensor_encoder.unfinished import Record
+    from rs_tensor_encoder.values import header_of
+
     if untrusted:
-        require_sound(target)
-    facts: dict[str, Any] = {"target": target, "state": "made by another tool"}
-    with open_reading(target) as env:
-        try:
-            manifest = Manifest.load(target)
-        except TargetError as error:
-            click.echo(f"Note: {error}", err=True)
-            manifest = None
-        facts["patches"] = env.stat()["entries"]
-        facts["file_bytes"] = os.path.getsize(os.path.join(target, DATA))
-        with env.begin() as txn, txn.cursor() as cursor:
-            ends = [cursor.key() for move in (cursor.first, cursor.last) if move()]
-        facts["keys"] = [key.decode("utf-8", "backslashreplace") for key in ends]
-        facts |= {"sources": [], "version": None, "versions": {}, "left_out": [], "other": 0}
-        facts["digests"] = facts["problem"] = None
-        if manifest is not None:
-            facts["state"] = "complete" if manifest.complete else "partial, not complete"
-            facts["sources"] = manifest.sources
-            facts["version"] = manifest.version
-            facts["versions"] = manifest.versions
-            facts["left_out"] = manifest.left_out
-            facts["digests"] = manifest.digests
-            facts["problem"] = _problem(manifest, target)
-        if manifest is not None and manifest.complete and manifest.patches == facts["patches"]:
-            facts["bytes"], facts["tensors"] = manifest.bytes, manifest.tensors
+        require_sound(directory)
+    with (
+        open_reading(directory) as env,
+        env.begin(buffers=True) as txn,
+        txn.cursor() as cursor,
+    ):
+        patches = env.stat()["entries"]
+        if manifest is None or not manifest.complete or manifest.patches != patches:
+            records = (Record(bytes(key), len(value), header_of(value)) for key, value in cursor)
+            facts = _scan(records, patches, quiet=quiet)
         else:
-            facts |= _scan(env, facts["patches"], quiet=quiet)
-    return facts
+            ends = [bytes(cursor.key()) for move in (cursor.first, cursor.last) if move()]
+            facts = {"patches": patches, "keys": list(map(_text, ends)), "other": 0}
+            facts |= {"bytes": manifest.bytes, "tensors": manifest.tensors}
+    return facts | {"file_bytes": os.path.getsize(os.path.join(directory, DATA))}
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "backslashreplace")
 
 
 def _problem(manifest: "Manifest", target: str) -> str | None:
@@ -133,28 +188,31 @@ def _problem(manifest: "Manifest", target: str) -> str | None:
     return None
 
 
-def _scan(env: Any, total: int, *, quiet: bool) -> dict[str, Any]:
+def _scan(records: "Iterable[Record]", total: int, *, quiet: bool) -> dict[str, Any]:
     """Learn from the values themselves what they hold."""
     from rs_tensor_encoder.cli.progress import Progress
     from rs_tensor_encoder.manifest import tensor_table
-    from rs_tensor_encoder.values import header_of
 
     headers: Counter[bytes] = Counter()
-    size = other = 0
-    with (
-        env.begin(buffers=True) as txn,
-        txn.cursor() as cursor,
-        Progress("read", total, quiet=quiet) as progress,
-    ):
-        for value in cursor.iternext(keys=False, values=True):
-            size += len(value)
-            header = header_of(value)
-            if header is None:
+    patches = size = other = 0
+    ends: list[bytes] = []
+    with Progress("read", total, quiet=quiet) as progress:
+        for record in records:
+            patches += 1
+            size += record.size
+            ends[1 if ends else 0 :] = [record.key]
+            if record.header is None:
                 other += 1
             else:
-                headers[header] += 1
-            progress.update(1, len(value))
-    return {"bytes": size, "tensors": tensor_table(headers), "other": other}
+                headers[record.header] += 1
+            progress.update(1, record.size)
+    return {
+        "patches": patches,
+        "bytes": size,
+        "keys": list(map(_text, ends)),
+        "tensors": tensor_table(headers),
+        "other": other,
+    }
 
 
 def _grouped(tensors: list[dict[str, Any]]) -> list[tuple[str, str, str, int]]:

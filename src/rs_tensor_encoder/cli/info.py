@@ -1,6 +1,5 @@
 """The verb ``info``."""
 
-import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ import click
 
 from rs_tensor_encoder.cli import options
 from rs_tensor_encoder.cli.options import clean_target
-from rs_tensor_encoder.cli.output import fail
-from rs_tensor_encoder.plain import counted, plain, sized
+from rs_tensor_encoder.cli.output import fail, note, say, say_json
+from rs_tensor_encoder.plain import counted, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +47,7 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> int:
     except lmdb.Error as error:
         raise TargetError(f"{target}: the database is damaged: {error}") from None
     if as_json:
-        click.echo(json.dumps(facts))
+        say_json(facts)
     else:
         _say(facts)
     if facts["problem"]:
@@ -59,31 +58,29 @@ def command(target: str, untrusted: bool, as_json: bool, quiet: bool) -> int:
 def _say(facts: dict[str, Any]) -> None:
     from rs_tensor_encoder.manifest import name_source
 
-    click.echo(f"{facts['target']}: {facts['state']}")
-    click.echo(
+    say(f"{facts['target']}: {facts['state']}")
+    say(
         f"{counted(facts['patches'], 'patch')}{' so far' if facts['being_written'] else ''}, "
         f"{sized(facts['bytes'])} of values, {sized(facts['file_bytes'])} on disk"
     )
     if facts["keys"]:
         # Of a single record, both ends are the same.
-        click.echo(f"keys: {plain(' ... '.join(dict.fromkeys(facts['keys'])))}")
+        say(f"keys: {' ... '.join(dict.fromkeys(facts['keys']))}")
     for source in facts["sources"]:
-        click.echo(plain(f"source: {name_source(source)}"))
+        say(f"source: {name_source(source)}")
     if facts["version"]:
         versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
-        click.echo(plain(f"made by: rs-tensor-encoder {facts['version']} ({versions})"))
+        say(f"made by: rs-tensor-encoder {facts['version']} ({versions})")
     if facts["digests"]:
-        click.echo(plain(f"digests: sha256 {facts['digests']}"))
+        say(f"digests: sha256 {facts['digests']}")
     if facts["left_out"]:
-        click.echo(
-            f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded"
-        )
-    click.echo("tensors:")
+        say(f"left out: {counted(len(facts['left_out']), 'patch')}, which could not be encoded")
+    say("tensors:")
     for name, dtype, shape, patches in _grouped(facts["tensors"]):
         line = f"  {name:<12} {dtype:<4} {shape:<12} in {counted(patches, 'patch')}"
-        click.echo(plain(line))
+        say(line)
     if facts["other"]:
-        click.echo(f"other: {counted(facts['other'], 'record')} without a safetensors value")
+        say(f"other: {counted(facts['other'], 'record')} without a safetensors value")
 
 
 def _facts(target: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]:
@@ -115,7 +112,7 @@ def _facts_of(directory: str, *, untrusted: bool, quiet: bool) -> dict[str, Any]
     try:
         manifest = Manifest.load(directory)
     except TargetError as error:
-        click.echo(f"Note: {error}", err=True)
+        note(str(error))
         manifest = None
     if manifest is None and not growing:
         require(directory)

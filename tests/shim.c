@@ -9,6 +9,10 @@
  *               and the new name of what is renamed or the inode of what is synced
  * FAULT_SYNCED  a directory: takes a copy of each file that is synced, under its inode
  * FAULT_BOOT    a file that stands for the kernel's boot id
+ * FAULT_HOST    the name of the machine
+ * FAULT_LACKS   what the system does not have, and the number of the error that it gives instead:
+ *               flock=38,locks=37 and so on, of flock, locks (of fcntl), dirsync, filesync,
+ *               statvfs and range (sync_file_range)
  * FAULT_AHEAD   seconds by which the clock on the wall is set back once it has been looked at
  */
 
@@ -24,9 +28,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +98,15 @@ static void behind(int now)
 {
     if (now && is("killed"))
         raise(SIGKILL);
+}
+
+/* Whether there is no such thing; gives the error then. */
+static int lacks(const char *what)
+{
+    const char *found = strstr(setting("FAULT_LACKS"), what);
+    if (found)
+        errno = atoi(found + strlen(what));
+    return found != NULL;
 }
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
@@ -233,7 +249,7 @@ static int synced(int fd)
     fstat(fd, &status);
     snprintf(inode, sizeof inode, "%lu", (unsigned long)status.st_ino);
     int now = hit("sync", path, inode);
-    if (refused(now))
+    if (refused(now) || lacks(S_ISDIR(status.st_mode) ? "dirsync=" : "filesync="))
         return -1;
     int result = syscall(SYS_fsync, fd);
     if (below(path))
@@ -266,6 +282,48 @@ int unlink(const char *path)
     REAL(unlink);
     int result = real(path);
     behind(now);
+    return result;
+}
+
+/* ---- what the system may lack -------------------------------------------------- */
+
+int flock(int fd, int how) { return lacks("flock=") ? -1 : syscall(SYS_flock, fd, how); }
+
+#define FCNTL(name) \
+    va_list rest; \
+    va_start(rest, command); \
+    void *argument = va_arg(rest, void *); \
+    va_end(rest); \
+    if ((command == F_SETLK || command == F_SETLKW || command == F_GETLK) && lacks("locks=")) \
+        return -1; \
+    REAL(name); \
+    return real(fd, command, argument);
+
+int fcntl(int fd, int command, ...) { FCNTL(fcntl) }
+int fcntl64(int fd, int command, ...) { FCNTL(fcntl64) }
+
+int statvfs(const char *path, struct statvfs *found)
+{
+    REAL(statvfs);
+    return lacks("statvfs=") ? -1 : real(path, found);
+}
+
+int statvfs64(const char *path, struct statvfs64 *found)
+{
+    REAL(statvfs64);
+    return lacks("statvfs=") ? -1 : real(path, found);
+}
+
+int sync_file_range(int fd, off64_t at, off64_t size, unsigned int flags)
+{
+    return lacks("range=") ? -1 : syscall(SYS_sync_file_range, fd, at, size, flags);
+}
+
+int uname(struct utsname *found)
+{
+    int result = syscall(SYS_uname, found);
+    if (*setting("FAULT_HOST"))
+        snprintf(found->nodename, sizeof found->nodename, "%s", setting("FAULT_HOST"));
     return result;
 }
 

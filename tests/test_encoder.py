@@ -4,7 +4,6 @@ import _thread
 import fcntl
 import json
 import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -288,8 +287,8 @@ def test_targets_that_will_not_do(bigearthnet, made_up, tmp_path):
 
 def test_too_little_room_is_noticed_before_anything_is_written(bigearthnet, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "rs_tensor_encoder.preflight.shutil.disk_usage",
-        lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**5),
+        "rs_tensor_encoder.space.os.statvfs",
+        lambda _: os.statvfs_result((4096, 1000, 10**6, 100, 100, 0, 0, 0, 0, 255)),
     )
     with pytest.raises(OutOfSpaceError, match="nothing was written"):
         encode(bigearthnet, str(tmp_path / "out"))

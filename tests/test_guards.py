@@ -45,18 +45,18 @@ def test_a_record_that_got_lost_is_noticed(bigearthnet, tmp_path, monkeypatch):
 
 def test_all_is_on_the_disk_before_the_target_appears(bigearthnet, tmp_path, monkeypatch):
     calls = []
-    original = {"sync": Writer.sync, "directory": target.manifest.sync_directory}
+    original = {"sync": Writer.sync, "directory": target.syncing.sync_directory}
 
     def sync(self):
         original["sync"](self)
         calls.append(("sync", (tmp_path / "out").exists()))
 
     def directory(path):
-        original["directory"](path)
         calls.append((Path(path).name, (tmp_path / "out").exists()))
+        return original["directory"](path)
 
     monkeypatch.setattr(Writer, "sync", sync)
-    monkeypatch.setattr(target.manifest, "sync_directory", directory)
+    monkeypatch.setattr(target.syncing, "sync_directory", directory)
     encode(bigearthnet, str(tmp_path / "out"))
     # The manifest that says "complete" comes behind the data, the rename behind both.
     order = [call for call in calls if call[0] != "out.partial"]

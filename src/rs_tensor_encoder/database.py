@@ -14,6 +14,7 @@ import lmdb
 from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, SourceError, TargetError
 from rs_tensor_encoder.opening import open_environment
+from rs_tensor_encoder.space import free_at
 
 #: What a database is grown by when it turns out larger than planned, in bytes.
 _GROWTH = 1 << 30
@@ -152,9 +153,9 @@ class Writer(Closing):
                 "as a whole, and that is limited here (ulimit -v)"
             )
         # LMDB reports a full disk as an input/output error: ask the file system.
-        stat = os.statvfs(self.directory)
-        free = stat.f_bavail * stat.f_frsize
-        if free < 2 * size + (1 << 20) or os.strerror(errno.ENOSPC) in str(error):
+        free = free_at(self.directory)
+        full = free is not None and free < 2 * size + (1 << 20)
+        if full or os.strerror(errno.ENOSPC) in str(error):
             return OutOfSpaceError(
                 f"{self.directory}: the disk is full, or the quota used up; make room and run the "
                 "same command again"

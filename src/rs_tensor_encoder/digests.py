@@ -28,6 +28,7 @@ from typing import IO, NamedTuple
 from xxhash import xxh3_128_digest
 
 from rs_tensor_encoder.errors import EncoderError, TargetError, writing_failed
+from rs_tensor_encoder.syncing import sync_file
 
 NAME = "rs-tensor-encoder.digests"
 
@@ -87,7 +88,7 @@ def write(path: str, entries: Iterable[tuple[bytes, int, bytes]], count: int) ->
         with open(new, "wb") as file:
             whole = _write(file, entries, count)
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         os.replace(new, path)
     except OSError as error:
         raise writing_failed(path, error) from None

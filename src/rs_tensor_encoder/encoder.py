@@ -159,7 +159,7 @@ def encode(
         state.bytes = report.bytes
         lacking = {key.encode() for key, _ in report.failures}
         keys = [patch.key for patch in plan.patches if patch.key not in lacking]
-        report.verified = finish(state, partial, target, keys)
+        report.verified = finish(state, partial, target, keys, report.notes)
         report.complete = True
     return report
 

@@ -30,6 +30,7 @@ from rs_tensor_encoder import digests
 from rs_tensor_encoder.closing import Closing
 from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
+from rs_tensor_encoder.syncing import sync_file
 
 NAME = "rs-tensor-encoder.journal"
 
@@ -113,7 +114,7 @@ class Journal(Closing):
     def sync(self) -> None:
         """Force all of it to the disk."""
         try:
-            os.fsync(self._file)
+            sync_file(self._file)
         except OSError as error:
             raise writing_failed(self.path, error) from None
 

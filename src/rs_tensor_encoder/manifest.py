@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from rs_tensor_encoder import __version__, digests, names
+from rs_tensor_encoder import __version__, digests, names, syncing
 from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
 from rs_tensor_encoder.machine import boot_id
@@ -211,17 +211,8 @@ def write_json(path: str, data: Any) -> None:
         with open(new, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            syncing.sync_file(file.fileno())
         os.replace(new, path)
-        sync_directory(os.path.dirname(path))
+        syncing.sync_directory(os.path.dirname(path))
     except OSError as error:
         raise writing_failed(path, error) from None
-
-
-def sync_directory(path: str) -> None:
-    """Put a directory's entries on the disk, so that a rename outlives a power loss."""
-    descriptor = os.open(path or ".", os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

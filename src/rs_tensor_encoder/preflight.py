@@ -2,13 +2,13 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
 from rs_tensor_encoder.opening import DATA
 from rs_tensor_encoder.plain import sized
+from rs_tensor_encoder.space import free_at
 
 
 def check_target(roots: Iterable[str], target: str) -> None:
@@ -87,18 +87,19 @@ def _is_read_only(path: str) -> bool:
     return False
 
 
-def free_space(target: str) -> int:
-    """Bytes that a database may take: those free, and those of a partial one."""
+def free_space(target: str) -> int | None:
+    """Bytes that a database may take: those free, and those of a partial one; None if unknown."""
     data = os.path.join(target + ".partial", DATA)
     used = os.stat(data).st_blocks * 512 if os.path.exists(data) else 0
     parent = os.path.dirname(os.path.abspath(target))
     while not os.path.exists(parent):
         parent = os.path.dirname(parent)
-    return shutil.disk_usage(parent).free + used
+    free = free_at(parent)
+    return None if free is None else free + used
 
 
 def check_space(target: str, size: int) -> None:
-    """Refuse to begin what would not fit.
+    """Refuse to begin what would not fit, as far as the file system says what is free.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def check_space(target: str, size: int) -> None:
         If fewer than ``size`` bytes are free.
     """
     free = free_space(target)
-    if free < size:
+    if free is not None and free < size:
         raise OutOfSpaceError(
             f"{target}: the database will take about {sized(size)}, but only {sized(free)} are "
             "free; nothing was written"

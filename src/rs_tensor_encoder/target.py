@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from rs_tensor_encoder import digests, journal, manifest
+from rs_tensor_encoder import digests, journal, manifest, syncing
 from rs_tensor_encoder.errors import (
     EncoderError,
     TargetError,
@@ -183,7 +183,9 @@ def clear(partial: str) -> None:
             raise TargetError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
-def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) -> bool:
+def finish(
+    state: Manifest, partial: str, target: str, keys: Sequence[bytes], notes: list[str]
+) -> bool:
     """Prove the database, say that it is complete, and give it its name.
 
     Parameters
@@ -194,6 +196,8 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
         What it is called, and what it will be.
     keys : sequence of bytes
         Of the records that it must have, in order.
+    notes : list of str
+        Takes what the user should know.
 
     Returns
     -------
@@ -222,9 +226,14 @@ def finish(state: Manifest, partial: str, target: str, keys: Sequence[bytes]) ->
             # Who has made it may have had a reason for its mode, as mktemp has.
             os.chmod(partial, stat.S_IMODE(os.stat(target).st_mode))
         os.rename(partial, target)
-        manifest.sync_directory(os.path.dirname(os.path.abspath(target)))
+        synced = syncing.sync_directory(os.path.dirname(os.path.abspath(target)))
     except OSError as error:
         raise writing_failed(target, error) from None
+    if not synced:
+        notes.append(
+            f"{target}: the directory that it is in cannot be synced, so a power loss within the "
+            f"next minutes may take its name: then it is called {partial} again, or is not there"
+        )
     # Not before the name is on the disk: a run that goes on notices by it files that were
     # edited. One that a kill leaves in a target does no harm: nobody asks for it there.
     # What failed stands in the manifest, too.

@@ -218,7 +218,8 @@ def _dry_run(
         }
         for source, count, length in zip(plan.sources, per_source, expected.lengths, strict=True)
     ]
-    code = 5 if free < expected.size else 1 if expected.failures else 0
+    full = free is not None and free < expected.size
+    code = 5 if full else 1 if expected.failures else 0
     if as_json:
         answer = {
             "target": target,
@@ -240,11 +241,14 @@ def _dry_run(
                 f"{row['layout']} {row['root']}: {counted(row['patches'], 'patch')}, "
                 f"about {sized(row['bytes'])}"
             )
-        say(f"{target}: would take about {sized(expected.size)}; {sized(free)} are free")
+        room = "the file system does not say how much is free"
+        if free is not None:
+            room = f"{sized(free)} are free"
+        say(f"{target}: would take about {sized(expected.size)}; {room}")
     say_left_aside(plan.left_aside)
     for text in notes:
         note(f"of the patches that were looked at, {text}")
     _list_failures(expected.failures, "Would fail", verbose=verbose)
-    if free < expected.size:
+    if full:
         say("Error: there is not enough room", err=True)
     return code

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder import encoder, target
+from rs_tensor_encoder import encoder, locking, target
 from rs_tensor_encoder.batches import cut, estimate
 from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.encoder import encode
@@ -250,7 +250,7 @@ def test_another_encoder_finishes_while_we_look(bigearthnet, tmp_path, monkeypat
         (tmp_path / "out.partial").rename(tmp_path / becomes)
         original(*arguments)
 
-    monkeypatch.setattr(target.fcntl, "flock", flock)
+    monkeypatch.setattr(locking.fcntl, "flock", flock)
     with pytest.raises(TargetError, match="a moment ago"):
         encode(bigearthnet, str(tmp_path / "out"))
     assert os.listdir(tmp_path) == [becomes]

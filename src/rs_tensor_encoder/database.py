@@ -12,8 +12,15 @@ from functools import partial
 import lmdb
 
 from rs_tensor_encoder.closing import Closing
-from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, SourceError, TargetError
-from rs_tensor_encoder.opening import open_environment
+from rs_tensor_encoder.errors import (
+    EncoderError,
+    OutOfSpaceError,
+    SourceError,
+    TargetError,
+    writing_failed,
+)
+from rs_tensor_encoder.locking import NOT_SUPPORTED
+from rs_tensor_encoder.opening import LOCK, open_environment
 from rs_tensor_encoder.space import free_at
 
 #: What a database is grown by when it turns out larger than planned, in bytes.
@@ -51,13 +58,30 @@ class Writer(Closing):
         self.directory = directory
         size = -(-int(size * 1.25 + (64 << 20)) // _PAGE) * _PAGE
         try:
-            self._env = open_environment(
-                directory, map_size=size, sync=False, max_spare_txns=1, meminit=True
-            )
+            self._env = self._open(size)
         except lmdb.Error as error:
             raise self._translated(error, 0) from None
         with self._env.begin() as txn, txn.cursor() as cursor:
             self._last = cursor.key() if cursor.last() else b""
+
+    def _open(self, size: int) -> lmdb.Environment:
+        """Open the database; without LMDB's own locks where the file system has none."""
+        arguments = {"map_size": size, "sync": False, "max_spare_txns": 1, "meminit": True}
+        try:
+            return open_environment(self.directory, **arguments)
+        except lmdb.Error as error:
+            if not any(os.strerror(number) in str(error) for number in NOT_SUPPORTED):
+                raise
+        # There is no other writer: the directory is held against other encoders.
+        env = open_environment(self.directory, lock=False, **arguments)
+        # Readers with locks expect the file; they fill it themselves.
+        try:
+            with open(os.path.join(self.directory, LOCK), "ab"):
+                pass
+        except OSError as error:
+            env.close()
+            raise writing_failed(os.path.join(self.directory, LOCK), error) from None
+        return env
 
     def keys(self) -> Iterator[bytes]:
         """Keys of all records, in order."""

@@ -4,15 +4,13 @@ Everything is written to ``TARGET.partial``. At the end it is verified, counted
 and renamed: a target is complete or absent.
 """
 
-import fcntl
 import mmap
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from rs_tensor_encoder import digests, journal, manifest, syncing
+from rs_tensor_encoder import digests, journal, locking, manifest, syncing
 from rs_tensor_encoder.errors import (
     EncoderError,
     TargetError,
@@ -33,11 +31,6 @@ _OURS = (
 )
 
 
-# How often a lock is asked for that others have, and the seconds in between.
-_TRIES = 40
-_MOMENT = 0.005
-
-
 @contextmanager
 def locked(partial: str) -> Iterator[None]:
     """Make the directory and hold it against other encoders, as long as this process lives."""
@@ -46,53 +39,24 @@ def locked(partial: str) -> Iterator[None]:
         descriptor = os.open(partial, os.O_RDONLY)
     except OSError as error:
         raise TargetError(f"{partial}: cannot be made: {error.strerror}") from None
-    held = False
     try:
-        try:
-            _lock(descriptor)
-        except BlockingIOError:
-            raise TargetError(f"{partial}: another encoder is writing to it") from None
-        except OSError as error:
-            raise TargetError(f"{partial}: cannot be locked: {error.strerror}") from None
-        if not _is_at(descriptor, partial):
-            raise TargetError(
-                f"{partial}: another encoder was writing to it a moment ago; run the same command "
-                "again"
-            )
-        held = True
-        if not os.access(partial, os.W_OK | os.X_OK):
-            raise TargetError(f"{partial}: no permission to write there")
-        foreign = sorted(set(os.listdir(partial)) - set(_OURS))
-        if foreign:
-            raise TargetError(
-                f"{partial}: holds files that are not ours, for example {foreign[0]}; move them "
-                "away, or choose another target"
-            )
-        yield
+        with locking.exclusive(descriptor, partial):
+            if not os.access(partial, os.W_OK | os.X_OK):
+                raise TargetError(f"{partial}: no permission to write there")
+            foreign = sorted(filter(_is_foreign, os.listdir(partial)))
+            if foreign:
+                raise TargetError(
+                    f"{partial}: holds files that are not ours, for example {foreign[0]}; move "
+                    "them away, or choose another target"
+                )
+            yield
     finally:
-        # Nothing was written: leave nothing behind. Only while it is ours, and still locked.
-        if held:
-            with suppress(OSError):
-                os.rmdir(partial)
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    """Lock a directory; who merely asks for the lock has it for a moment (`unfinished`)."""
-    for _ in range(_TRIES):
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(_MOMENT)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_at(descriptor: int, path: str) -> bool:
-    """Tell whether an open directory still has its name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
+def _is_foreign(name: str) -> bool:
+    # NFS keeps a file that was removed under such a name as long as somebody reads it.
+    return name not in _OURS and name not in locking.NAMES and not name.startswith(".nfs")
 
 
 def resume(new: Manifest, partial: str) -> str | None:

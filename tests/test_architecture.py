@@ -19,6 +19,7 @@ BELOW = {
     "space": set(),
     "syncing": set(),
     "locking": {"errors", "machine"},
+    "hosts": {"alive", "closing", "errors", "journal", "machine", "manifest", "opening", "plain"},
     "closing": set(),
     "alive": set(),
     "helpers": {"alive", "closing"},
@@ -120,6 +121,7 @@ BELOW = {
     "target": {
         "digests",
         "errors",
+        "hosts",
         "journal",
         "locking",
         "manifest",
@@ -151,6 +153,7 @@ BELOW = {
         "diagnose",
         "errors",
         "flushing",
+        "hosts",
         "journal",
         "kept",
         "left_aside",

@@ -265,13 +265,15 @@ def test_faults_put_in_by_strace(field, strace, call):
 # ---- power loss -------------------------------------------------------------
 
 
-def test_power_loss(field, undisturbed, tmp_path):
+@pytest.mark.parametrize("host", ["", "another"])
+def test_power_loss(field, undisturbed, tmp_path, host):
     """A death at any call, and then of what was not synced some pages and names are lost.
 
     The first trial is behind the end, when all must have been synced; as many more as there are
-    points hold every one of them.
+    points hold every one of them. The next run is on the same machine, or on another one, which
+    goes on with what is left.
     """
-    kind = "power loss"
+    kind = f"power loss{host and ', gone on with on another host'}"
     count, every = points(kind, undisturbed[2])
     every.insert(0, (count + 1, "kill"))
     harm = ["pages and names that were lost with the power"]
@@ -287,7 +289,9 @@ def test_power_loss(field, undisturbed, tmp_path):
         TALLY[harm[0]] += lose_power(field, synced, chance)
         assert field.target.exists() or hits
         TALLY["power losses behind the last rename"] += finished
-        field.prove(sound=False, anew=True, env=field.faults(boot=tmp_path / "boot"))
+        field.rest()
+        env = field.faults(boot=tmp_path / "boot", host=host)
+        field.prove(sound=False, anew=True, env=env)
         shutil.rmtree(synced)
 
 

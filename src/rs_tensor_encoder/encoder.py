@@ -5,7 +5,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lmdb
@@ -26,6 +26,7 @@ from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.diagnose import diagnose
 from rs_tensor_encoder.errors import EncoderError, PatchError
 from rs_tensor_encoder.flushing import WriteBack
+from rs_tensor_encoder.hosts import Heartbeat, require_ours, take_over
 from rs_tensor_encoder.journal import Journal
 from rs_tensor_encoder.kept import keep
 from rs_tensor_encoder.left_aside import LeftAside
@@ -76,6 +77,7 @@ def encode(
     progress: Progress | None = None,
     kept: Progress | None = None,
     stop: threading.Event | None = None,
+    tell: Callable[[str], object] = str,
 ) -> Report:
     """Encode all patches of a plan into a database.
 
@@ -102,6 +104,8 @@ def encode(
         as they are found to hold.
     stop : threading.Event, optional
         Set by others to end after the commit at hand.
+    tell : callable, optional
+        Called with a sentence that the user should read before there is a wait.
 
     Raises
     ------
@@ -122,45 +126,52 @@ def encode(
     with locked(partial):
         # Another encoder may have finished between the two looks.
         check_target(roots, target)
-        if restart:
-            clear(partial)
-        note = resume(state, partial)
-        if note is not None:
-            report.notes.append(note)
-        check_space(target, expected.size)
-        state.save(partial)
-        with Writer(partial, expected.size) as writer, Journal(partial) as journal:
-            stop = stop or threading.Event()
-            pipeline = _Pipeline(plan, writer, journal, expected, workers, limit, report)
-            missing = pipeline.keep(kept or _ignore, stop)
-            pipeline.run(missing, progress or _ignore, stop)
-            try:
-                journal.sync()
-                writer.sync()
-            except EncoderError:
-                # The system says so once, and takes the pages for written: never trust them.
-                state.boot = "unknown"
-                with suppress(EncoderError):
-                    state.save(partial)
-                raise
-            state.patches = writer.count()
-        # From here on a power loss does no harm.
-        state.boot = None
-        _save_failures(partial, report)
-        if not report.interrupted:
-            report.notes += plan.unmet_requests(tensor_names(pipeline.headers))
-        # Without a single patch there is no target, either.
-        failed = report.failures and (not skip_failed or state.patches == 0)
-        if report.interrupted or failed:
-            state.save(partial)
+        stop = stop or threading.Event()
+        here = replace(state)
+        take_over(partial, here, stop, tell, copy=not restart)
+        if stop.is_set():
+            report.interrupted = True
             return report
-        state.left_out = _as_dicts(report)
-        state.tensors = tensor_table(pipeline.headers)
-        state.bytes = report.bytes
-        lacking = {key.encode() for key, _ in report.failures}
-        keys = [patch.key for patch in plan.patches if patch.key not in lacking]
-        report.verified = finish(state, partial, target, keys, report.notes)
-        report.complete = True
+        with Heartbeat(partial):
+            if restart:
+                clear(partial)
+            note = resume(state, partial)
+            if note is not None:
+                report.notes.append(note)
+            check_space(target, expected.size)
+            state.save(partial)
+            with Writer(partial, expected.size) as writer, Journal(partial) as journal:
+                pipeline = _Pipeline(plan, writer, journal, expected, workers, limit, report)
+                missing = pipeline.keep(kept or _ignore, stop)
+                pipeline.run(missing, progress or _ignore, stop)
+                try:
+                    journal.sync()
+                    writer.sync()
+                except EncoderError:
+                    # The system says so once, and takes the pages for written: never trust them.
+                    state.boot = "unknown"
+                    with suppress(EncoderError):
+                        state.save(partial)
+                    raise
+                state.patches = writer.count()
+            require_ours(partial, here)
+            # From here on a power loss does no harm.
+            state.boot = state.host = None
+            _save_failures(partial, report)
+            if not report.interrupted:
+                report.notes += plan.unmet_requests(tensor_names(pipeline.headers))
+            # Without a single patch there is no target, either.
+            failed = report.failures and (not skip_failed or state.patches == 0)
+            if report.interrupted or failed:
+                state.save(partial)
+                return report
+            state.left_out = _as_dicts(report)
+            state.tensors = tensor_table(pipeline.headers)
+            state.bytes = report.bytes
+            lacking = {key.encode() for key, _ in report.failures}
+            keys = [patch.key for patch in plan.patches if patch.key not in lacking]
+            report.verified = finish(state, partial, target, keys, report.notes)
+            report.complete = True
     return report
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from rs_tensor_encoder import __version__, digests, names, syncing
 from rs_tensor_encoder.digests import Digests
 from rs_tensor_encoder.errors import TargetError, writing_failed
-from rs_tensor_encoder.machine import boot_id
+from rs_tensor_encoder.machine import boot_id, host_name
 from rs_tensor_encoder.sources import Source
 from rs_tensor_encoder.values import is_tensor
 
@@ -35,8 +35,9 @@ class Manifest:
     ``left_out`` one per patch that ``--skip-failed`` finished without.
     ``digests`` is the digest of the whole of the file beside it that has the
     digests of all records, once there is one. ``boot`` is the boot of the
-    machine during which an unfinished database was last written, and None once
-    all of it is known to be on the disk.
+    machine during which an unfinished database was last written, ``host`` the
+    name of that machine; both are None once all of it is known to be on the disk,
+    and then the file has no ``host``.
 
     In the file, ``checksum`` stands behind all others: the SHA-256 of them as
     JSON with sorted keys and without spaces, in ASCII.
@@ -45,6 +46,7 @@ class Manifest:
     sources: list[dict[str, str]]
     complete: bool = False
     boot: str | None = None
+    host: str | None = None
     patches: int = 0
     bytes: int = 0
     tensors: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +70,7 @@ class Manifest:
                 for source in sources
             ],
             boot=boot_id(),
+            host=host_name(),
         )
 
     @classmethod
@@ -127,6 +130,9 @@ class Manifest:
     def save(self, directory: str) -> None:
         """Write the manifest: whole or not at all, and on the disk."""
         data = asdict(self)
+        if self.host is None:
+            # As before there was one: older versions read a finished manifest, too.
+            del data["host"]
         write_json(os.path.join(directory, NAME), data | {"checksum": _checksum(data)})
 
 

@@ -73,7 +73,11 @@ def open_reading(path: str) -> lmdb.Environment:
 
 
 def verify(
-    directory: str, *, quick: bool = False, stop: threading.Event | None = None
+    directory: str,
+    *,
+    quick: bool = False,
+    strict: bool = False,
+    stop: threading.Event | None = None,
 ) -> list[str]:
     """Check the structure of a database without the engine, which damage could kill.
 
@@ -83,6 +87,8 @@ def verify(
         Where ``data.mdb`` lies.
     quick : bool
         Only compare the size of the file with what its meta pages say of it.
+    strict : bool
+        What cannot be proved is wrong.
     stop : threading.Event, optional
         Set by others to end early.
 
@@ -90,7 +96,8 @@ def verify(
     -------
     list of str
         What is wrong; also empty where ``lmdb`` is older than 3.0, which
-        brought the verifier (see `can_verify`), and ``quick`` is not asked for.
+        brought the verifier (see `can_verify`), and neither ``quick`` nor ``strict``
+        is asked for.
 
     Raises
     ------
@@ -101,18 +108,20 @@ def verify(
     """
     path = os.path.join(directory, DATA)
     try:
-        return _check_size(path) if quick else _check_structure(path, stop)
+        return _check_size(path) if quick else _check_structure(path, stop, strict=strict)
     except OSError as error:
         raise TargetError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _check_structure(path: str, stop: threading.Event | None) -> list[str]:
+def _check_structure(path: str, stop: threading.Event | None, *, strict: bool) -> list[str]:
     # Not before it is needed: it takes numpy.
     from rs_tensor_encoder.structure import proved
 
     # What is not proved at once may be sound all the same: then the verifier says so.
     if proved(path, stop):
         return []
+    if strict and not can_verify():
+        return ["its structure cannot be proved without lmdb 3.0 or newer"]
     if stop is None or not can_verify():
         return _ask_verifier(path)
     from rs_tensor_encoder.pool import Pool

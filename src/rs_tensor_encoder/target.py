@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from rs_tensor_encoder import digests, journal, locking, manifest, syncing
+from rs_tensor_encoder import digests, hosts, journal, locking, manifest, syncing
 from rs_tensor_encoder.errors import (
     EncoderError,
     TargetError,
@@ -27,6 +27,7 @@ _OURS = (
     DATA,
     LOCK,
     journal.NAME,
+    *(name + ".new" for name in hosts.COPIED),
     *(name + end for name in (digests.NAME, FAILURES, manifest.NAME) for end in (".new", "")),
 )
 
@@ -90,22 +91,14 @@ def resume(new: Manifest, partial: str) -> str | None:
                 f"{partial}: holds a database of unknown origin; remove it, or use --restart"
             )
         return None
+    if hosts.is_elsewhere(old, new):
+        return _from_elsewhere(old, new, partial)
     if not old.survived():
         clear(partial)
-        # A failed sync is noted as an unknown boot.
-        restarted = old.boot != "unknown"
-        return (
-            f"{'the machine was restarted since the last run, and ' if restarted else ''}what the "
-            "last run had written may not all have reached the disk: begun anew"
-        )
-    if os.path.exists(data):
-        if os.path.getsize(data) < 2 * mmap.PAGESIZE:
-            # The disk was full before LMDB's first two pages were there: no record is.
-            os.remove(data)
-            return None
-        problems = verify(partial)
-        if problems:
-            raise TargetError(f"{partial}: is damaged ({problems[0]}); use --restart to begin anew")
+        return hosts.why_not_trusted(old, new)
+    problems = _problems(partial)
+    if problems:
+        raise TargetError(f"{partial}: is damaged ({problems[0]}); use --restart to begin anew")
     return None
 
 
@@ -133,6 +126,35 @@ def require_same(new: Manifest, partial: str) -> Manifest | None:
             "--restart to begin anew"
         )
     return old
+
+
+def _problems(partial: str, *, strict: bool = False) -> list[str]:
+    """Say what is wrong with the database of an earlier run, if there is one."""
+    data = os.path.join(partial, DATA)
+    if not os.path.exists(data):
+        return []
+    if os.path.getsize(data) < 2 * mmap.PAGESIZE:
+        # The disk was full before LMDB's first two pages were there: no record is.
+        os.remove(data)
+        return []
+    return verify(partial, strict=True) if strict else verify(partial)
+
+
+def _from_elsewhere(old: Manifest, new: Manifest, partial: str) -> str:
+    """Go on with what a run on another host has left, if all of its structure is proved sound.
+
+    Whether that host lost power is not known: any page may be missing. No page is used twice
+    where the structure is sound, and then values that agree with their digests are right.
+    """
+    known = f"the last run was on the host {old.host}, and not on this one ({new.host})"
+    problems = _problems(partial, strict=True)
+    if problems:
+        clear(partial)
+        return f"{known}, and its database is not whole ({problems[0]}): begun anew"
+    # The state of locks among the processes of that host.
+    with suppress(FileNotFoundError):
+        os.remove(os.path.join(partial, LOCK))
+    return f"{known}: every record was compared with the digest that was noted of it"
 
 
 def clear(partial: str) -> None:

@@ -109,6 +109,7 @@ def command(
             progress=progress.update,
             kept=progress.keep,
             stop=stop,
+            tell=progress.say,
         )
     seconds = time.monotonic() - begun
     say_left_aside(result.left_aside, quiet=quiet)

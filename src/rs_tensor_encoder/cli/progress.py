@@ -125,6 +125,16 @@ class Progress(Closing):
             self._said = time.monotonic()
             say(self.line(), err=True)
 
+    def say(self, text: str) -> None:
+        """Write a line that explains why nothing moves."""
+        if self._quiet or sys.stderr is None:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
     def line(self) -> str:
         """One line that says it all: done, total, speed and the time left."""
         seconds = max(time.monotonic() - self._begun, 1e-9)

@@ -144,15 +144,7 @@ def encode(
                 pipeline = _Pipeline(plan, writer, journal, expected, workers, limit, report)
                 missing = pipeline.keep(kept or _ignore, stop)
                 pipeline.run(missing, progress or _ignore, stop)
-                try:
-                    journal.sync()
-                    writer.sync()
-                except EncoderError:
-                    # The system says so once, and takes the pages for written: never trust them.
-                    state.boot = "unknown"
-                    with suppress(EncoderError):
-                        state.save(partial)
-                    raise
+                _sync(state, writer, journal)
                 state.patches = writer.count()
             require_ours(partial, here)
             # From here on a power loss does no harm.
@@ -173,6 +165,19 @@ def encode(
             report.verified = finish(state, partial, target, keys, report.notes)
             report.complete = True
     return report
+
+
+def _sync(state: Manifest, writer: Writer, journal: Journal) -> None:
+    """Force all records, and what is known of them, to the disk."""
+    try:
+        journal.sync()
+        writer.sync()
+    except EncoderError:
+        # The system says so once, and takes the pages for written: never trust them.
+        state.boot = "unknown"
+        with suppress(EncoderError):
+            state.save(writer.directory)
+        raise
 
 
 def _save_failures(partial: str, report: Report) -> None:

@@ -15,7 +15,7 @@ from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
 from rs_tensor_encoder.cli.interrupts import requests
-from rs_tensor_encoder.cli.output import OutputError, fail, say
+from rs_tensor_encoder.cli.output import OutputError, fail, has_directory, say
 from rs_tensor_encoder.errors import EncoderError
 
 VERBS = ("encode", "check", "info", "layouts", "demo")
@@ -138,9 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone: nothing is left to say.
         code = 1
     except OSError as error:
+        # What has no name is the working directory, where it is lacking.
+        text = str(error) if error.filename or has_directory() else "no path can be resolved"
         # What the target is to blame for is an error of ours, not one of the system.
         code = 5 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 3
-        code = fail(str(error), code, as_json=as_json)
+        code = fail(text, code, as_json=as_json)
     except MemoryError:
         code = fail("out of memory; try fewer --workers", 3, as_json=as_json)
     except RuntimeError as error:

@@ -98,8 +98,13 @@ def fail(error: str | click.ClickException, code: int, *, as_json: bool) -> int:
         The exit code, as it was given.
     """
     if isinstance(error, str):
-        say(f"Error: {error}", err=True)
         text = error
+        if not has_directory():
+            text += (
+                " (the working directory was deleted: change to another one, or give absolute "
+                "paths)"
+            )
+        say(f"Error: {text}", err=True)
     else:
         lines = io.StringIO()
         error.show(lines)
@@ -110,6 +115,15 @@ def fail(error: str | click.ClickException, code: int, *, as_json: bool) -> int:
         with contextlib.suppress(OutputError):
             say_json({"error": text, "exit_code": code})
     return code
+
+
+def has_directory() -> bool:
+    """Tell whether the working directory still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _silence(stream: Any) -> None:

@@ -331,16 +331,10 @@ def test_a_decoder_that_changes_the_samples_is_passed_over(tmp_path, monkeypatch
     assert file.next_reading() is None
 
 
-def jpeg(path, **tags):
-    tifffile.imwrite(
-        path, ramp(16, 16, "u1"), compression="jpeg", photometric="minisblack", metadata=None
-    )
-    return tags
-
-
 def test_jpeg_may_be_rounded_by_one_decoder_but_not_by_all(tmp_path, monkeypatch):
     (tmp_path / "1").mkdir()
-    jpeg(tmp_path / "1" / "a.tif")
+    options = {"compression": "jpeg", "photometric": "minisblack", "metadata": None}
+    tifffile.imwrite(tmp_path / "1" / "a.tif", ramp(16, 16, "u1"), **options)
     plan = plan_of(tmp_path, [1])
     encode(plan, str(tmp_path / "out"))
     installed = decoders.decoder
@@ -377,6 +371,41 @@ def test_a_last_strip_with_all_its_rows_is_not_left_to_libtiff(tmp_path):
         reading = DecoderOrder("pylibtiff", decoders.LIMIT).open(path).next_reading()
         assert reading.decoder == ("tifffile" if whole else "pylibtiff")
         assert np.array_equal(reading.bands, pixels)
+
+
+@pytest.mark.parametrize("text", ["0x10", "NAN", "1.#INF"])
+def test_rasterio_is_not_asked_where_versions_of_gdal_differ(tmp_path, text):
+    pixels = storages.pixels_of("f4", 1, 20, 13, random.Random(1))
+    tiff = storages.raw(pixels, chunk=8, sparse=0.5, nodata=text, chance=random.Random(1))
+    file = DecoderOrder("rasterio", decoders.LIMIT).open(str(tiff.write(tmp_path / "x.tif")))
+    assert file.next_reading().decoder == "tifffile"
+    assert f"read the nodata text {text!r} differently" in file.reasons["rasterio"]
+    # Where nothing is left out, the text has no say.
+    whole = storages.raw(pixels, chunk=8, nodata=text)
+    file = DecoderOrder("rasterio", decoders.LIMIT).open(str(whole.write(tmp_path / "y.tif")))
+    assert file.next_reading().decoder == "rasterio"
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (60, 80)])
+def test_pylibtiff_is_given_the_strips_that_the_file_lists(tmp_path, shape):
+    """A large strip would be cut into many by libtiff, of which the file says nothing."""
+    pixels = storages.pixels_of("f4", 1, *shape, random.Random(1))
+    for sparse in (0, 1):
+        tiff = storages.raw(pixels, sparse=sparse, nodata="-7", chance=random.Random(1))
+        path = str(tiff.write(tmp_path / "x.tif"))
+        reading = DecoderOrder("pylibtiff", decoders.LIMIT).open(path).next_reading()
+        assert reading.decoder == "pylibtiff"
+        assert np.array_equal(
+            reading.bands, np.full_like(pixels, -7) if sparse else pixels, equal_nan=True
+        )
+
+
+def test_rasterio_narrows_floats_without_a_word(tmp_path):
+    pixels = storages.pixels_of("f2", 1, 20, 13, random.Random(1))
+    tiff = storages.raw(pixels, chunk=20, sparse=1, nodata="70000", chance=random.Random(1))
+    path = str(tiff.write(tmp_path / "x.tif"))
+    found = decoders.decoder("rasterio")(path)
+    assert np.array_equal(found, np.full_like(pixels, np.inf))
 
 
 @pytest.mark.parametrize("photometric", [5, 6, 8])

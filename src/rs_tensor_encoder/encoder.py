@@ -5,7 +5,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import lmdb
@@ -24,15 +24,15 @@ from rs_tensor_encoder.batches import (
 from rs_tensor_encoder.crew import Crew
 from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.diagnose import diagnose
-from rs_tensor_encoder.errors import EncoderError, PatchError
+from rs_tensor_encoder.errors import EncoderError
 from rs_tensor_encoder.flushing import WriteBack
 from rs_tensor_encoder.hosts import Heartbeat, require_ours, take_over
 from rs_tensor_encoder.journal import Journal
 from rs_tensor_encoder.kept import keep
-from rs_tensor_encoder.left_aside import LeftAside
-from rs_tensor_encoder.manifest import FAILURES, Manifest, tensor_table, write_json
+from rs_tensor_encoder.manifest import Manifest, tensor_table
 from rs_tensor_encoder.opening import DATA
 from rs_tensor_encoder.preflight import check_space, check_target
+from rs_tensor_encoder.report import Report, as_dicts, save_failures
 from rs_tensor_encoder.sources import Patch, Plan
 from rs_tensor_encoder.target import clear, finish, locked, resume
 from rs_tensor_encoder.threads import Threads
@@ -42,27 +42,6 @@ Progress = Callable[[int, int], None]
 
 # Seconds to wait for a batch, at most, before looking whether to stop.
 _TICK = 0.05
-
-
-@dataclass
-class Report:
-    """What became of an encoding.
-
-    ``complete`` tells whether the target is there; ``kept`` is the number of
-    patches that an earlier run had encoded, ``encoded`` those of this one.
-    """
-
-    target: str
-    patches: int
-    complete: bool = False
-    kept: int = 0
-    encoded: int = 0
-    bytes: int = 0
-    interrupted: bool = False
-    verified: bool = False
-    failures: list[tuple[str, PatchError]] = field(default_factory=list)
-    left_aside: LeftAside = field(default_factory=LeftAside)
-    notes: list[str] = field(default_factory=list)
 
 
 def encode(
@@ -149,7 +128,7 @@ def encode(
             require_ours(partial, here)
             # From here on a power loss does no harm.
             state.boot = state.host = None
-            _save_failures(partial, report)
+            save_failures(partial, report)
             if not report.interrupted:
                 report.notes += plan.unmet_requests(tensor_names(pipeline.headers))
             # Without a single patch there is no target, either.
@@ -157,7 +136,7 @@ def encode(
             if report.interrupted or failed:
                 state.save(partial)
                 return report
-            state.left_out = _as_dicts(report)
+            state.left_out = as_dicts(report)
             state.tensors = tensor_table(pipeline.headers)
             state.bytes = report.bytes
             lacking = {key.encode() for key, _ in report.failures}
@@ -178,21 +157,6 @@ def _sync(state: Manifest, writer: Writer, journal: Journal) -> None:
         with suppress(EncoderError):
             state.save(writer.directory)
         raise
-
-
-def _save_failures(partial: str, report: Report) -> None:
-    path = os.path.join(partial, FAILURES)
-    if report.failures:
-        write_json(path, _as_dicts(report))
-    else:
-        with suppress(FileNotFoundError):
-            os.remove(path)
-
-
-def _as_dicts(report: Report) -> list[dict[str, str]]:
-    return [
-        {"patch": key, "path": error.path, "reason": error.reason} for key, error in report.failures
-    ]
 
 
 def _versions() -> dict[str, str]:

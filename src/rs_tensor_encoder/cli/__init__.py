@@ -156,7 +156,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """Be the process: what is asked for while Python ends, when all is said, is done at once."""
+    _open_standard_streams()
     code = main()
     for number in requests():
         signal.signal(number, signal.SIG_DFL)
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null in the place of standard streams that are closed.
+
+    Files of ours would have their descriptors otherwise, and a library that prints would write
+    into a database.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)

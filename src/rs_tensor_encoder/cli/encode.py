@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rs_tensor_encoder.batches import Estimate
-    from rs_tensor_encoder.report import Report
     from rs_tensor_encoder.errors import PatchError
+    from rs_tensor_encoder.report import Report
     from rs_tensor_encoder.sources import Plan
 
 # Kinds of failures listed before the rest is only counted.

@@ -21,6 +21,7 @@ from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.left_aside import LeftAside, Reason
 from rs_tensor_encoder.sources import Source
 from tiff_factory import ramp, strips
+from trees import SIBLINGS, write
 
 FILES = b"""
 patch = "file"
@@ -331,6 +332,21 @@ def test_what_is_left_aside_is_said(run, tmp_path):
     ]  # fmt: skip
 
 
+def test_files_of_patches_are_not_called_strangers(run, tmp_path):
+    """Masks beside images are no patches themselves; what the layout does not name is told."""
+    (tmp_path / "own.toml").write_text(SIBLINGS)
+    for place in ("images", "masks", "labels"):
+        (tmp_path / "root" / place).mkdir(parents=True)
+        (tmp_path / "root" / place / "a.tif").write_bytes(GOOD)
+    words = ["--layout", tmp_path / "own.toml", tmp_path / "root", tmp_path / "out"]
+    outcome = run(*words, "--with", "mask")
+    assert outcome.code == 0
+    assert outcome.err.endswith(
+        "Left aside: 2 TIFF files that are no patches themselves, as masks and other files of "
+        f"patches are (for example {tmp_path}/root/labels/a.tif)\n"
+    )
+
+
 def test_nothing_found_says_what_may_have_been_meant(tmp_path):
     (tmp_path / "data").symlink_to("/")
     (tmp_path / "p1.tIF").touch()
@@ -357,8 +373,6 @@ def test_files_that_were_asked_for_and_are_nowhere(run, layouts, tmp_path):
     layout = layouts["fields-of-the-world"]
     path = tmp_path / "ftw/austria/s2_images/window_a/g_0.tif"
     path.parent.mkdir(parents=True)
-    from trees import write
-
     write(path, layout.files[0])
     words = [layout.option, tmp_path / "ftw", "--with", "instance"]
     text = f"no patch of {layout.title} in {tmp_path}/ftw has the files that --with instance asks"

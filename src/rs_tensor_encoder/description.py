@@ -41,6 +41,13 @@ class Layout:
         """Number of path components that the pattern is about."""
         return templates.components(self.pattern.pattern)
 
+    @cached_property
+    def has_companions(self) -> bool:
+        """Whether files of a patch lie where the search meets them: outside of its directory."""
+        if self.of_files:
+            return len(self.every) > 1
+        return any("/" in file.path for file in self.every)
+
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of all tensors of a patch, in the order of the files."""

@@ -164,7 +164,7 @@ def _take(
     if kind is not _Kind.FILE:
         return Reason.BROKEN_LINK if kind is _Kind.BROKEN_LINK else Reason.SPECIAL
     if is_tiff:
-        return Reason.UNMATCHED
+        return Reason.NO_PATCH if source.layout.has_companions else Reason.UNMATCHED
     return Reason.MIXED_CASE if _MIXED_CASE.search(raw) else Reason.OTHER_FILE
 
 

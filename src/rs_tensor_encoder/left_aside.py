@@ -20,6 +20,10 @@ class Reason(Enum):
         "TIFF file that does not match the layout",
         "TIFF files that do not match the layout",
     )
+    NO_PATCH = (
+        "TIFF file that is no patch itself, as masks and other files of patches are",
+        "TIFF files that are no patches themselves, as masks and other files of patches are",
+    )
     LINK_TO_DIRECTORY = (
         "symbolic link to a directory, which is not followed",
         "symbolic links to directories, which are not followed",
@@ -36,7 +40,7 @@ class Reason(Enum):
 
 
 # Reasons that stand in nearly every tree.
-_USUAL = {Reason.HIDDEN, Reason.SYSTEM, Reason.OTHER_FILE, Reason.UNMATCHED}
+_USUAL = {Reason.HIDDEN, Reason.SYSTEM, Reason.OTHER_FILE, Reason.UNMATCHED, Reason.NO_PATCH}
 
 
 @dataclass(frozen=True, slots=True)

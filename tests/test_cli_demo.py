@@ -66,6 +66,9 @@ def test_the_sample_is_the_same_for_the_same_seed(made_up, tmp_path):
     from rs_tensor_encoder.sample import write_sample
 
     again = write_sample(str(tmp_path), patches=1, hyspecnet=0)
-    for path in Path(again.sentinel_2).rglob("*.tif"):
+    paths = list(Path(again.sentinel_2).rglob("*.tif"))
+    # One patch, of twelve bands.
+    assert len(paths) == 12
+    for path in paths:
         twin = Path(made_up.sentinel_2) / path.relative_to(again.sentinel_2)
         assert path.read_bytes() == twin.read_bytes()

@@ -85,8 +85,13 @@ def test_other_versions(path):
 
 
 def test_entries_that_must_not_be_written(tmp_path):
-    for entries, count in ((ENTRIES[::-1], 5), (ENTRIES[:1] * 2, 2), (ENTRIES, 4), (ENTRIES, 6)):
-        with pytest.raises(EncoderError):
+    for entries, count, reason in (
+        (ENTRIES[::-1], 5, "must be sorted"),
+        (ENTRIES[:1] * 2, 2, "must be sorted"),
+        (ENTRIES, 4, "digests of 5 records, not of 4"),
+        (ENTRIES, 6, "digests of 5 records, not of 6"),
+    ):
+        with pytest.raises(EncoderError, match=reason):
             digests.write(str(tmp_path / "x"), entries, count)
         assert not (tmp_path / "x").exists()
 

@@ -75,6 +75,7 @@ def test_installing_is_described_as_the_makefile_does_it():
     text = "".join(text for _, text in blocks("sh"))
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"^make ([\w-]+)", text, re.MULTILINE)
+    assert targets
     for target in [*targets, *re.findall(r"`make ([\w-]+)`", README)]:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
     for package in re.findall(r"lib\w+-dev|python3-\w+", text):

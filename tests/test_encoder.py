@@ -379,7 +379,7 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
     original = encoder.Writer.append
     monkeypatch.setattr(encoder.Writer, "append", append)
     monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
-    with pytest.raises(OutOfSpaceError):
+    with pytest.raises(OutOfSpaceError, match=r"^full$"):
         encode(bigearthnet, str(tmp_path / "out"))
     assert len(calls) == 3
     monkeypatch.undo()

@@ -221,7 +221,7 @@ def test_a_sync_that_failed_is_never_trusted(bigearthnet, tmp_path, monkeypatch)
         raise TargetError("input/output error")
 
     monkeypatch.setattr(Writer, "sync", sync)
-    with pytest.raises(TargetError):
+    with pytest.raises(TargetError, match="input/output error"):
         encode(bigearthnet, str(tmp_path / "out"))
     monkeypatch.undo()
     report = encode(bigearthnet, str(tmp_path / "out"))

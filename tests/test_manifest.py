@@ -49,7 +49,7 @@ def test_entries_that_lack_something(tmp_path, forged):
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.json"
     write_json(str(path), {"a": 1})
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(str(path), {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
 

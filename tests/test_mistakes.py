@@ -297,6 +297,7 @@ def test_a_check_that_is_terminated_leaves_no_processes(many_patches, run, tmp_p
     while process.poll() is None and len(children.read_text().split()) < 2:
         time.sleep(0.01)
     started = [int(child) for child in children.read_text().split()]
+    assert len(started) >= 2
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -230,7 +230,9 @@ def test_the_release_runs_what_there_is():
     assert len(targets) >= 5
     for target in {word for words in targets for word in words.split()}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for script in re.findall(r"packaging/[\w.]+", _release()):
+    scripts = re.findall(r"packaging/[\w.]+", _release())
+    assert scripts
+    for script in scripts:
         assert (ROOT / script).is_file()
 
 

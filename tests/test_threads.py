@@ -95,7 +95,8 @@ def test_those_that_can_be_started_go_on(started, error):
 
 def test_not_a_single_thread_is_an_error(started):
     started["allowed"] = 0
-    with pytest.raises(RuntimeError), Threads(new_encoder, larger) as threads:
+    refused = pytest.raises(RuntimeError, match="can't start new thread")
+    with refused, Threads(new_encoder, larger) as threads:
         threads.put(new_task(), 2)
 
 

@@ -389,8 +389,11 @@ def test_every_truncation_is_noticed(tmp_path, compress):
     path = tmp_path / "x.tif"
     for size in range(0, len(data), 3):
         path.write_bytes(data[:size])
-        with pytest.raises(PatchError):
+        with pytest.raises(PatchError) as caught:
             our_value(path)
+        # What was cut short is the reason, nothing of the system, and not the bands.
+        assert caught.value.errno == 0
+        assert "bands" not in caught.value.reason
 
 
 def test_no_flipped_bit_in_deflate_strips_changes_a_pixel(tmp_path):

@@ -38,6 +38,8 @@ done
 "$@" $own "$scratch/own" -q || fail "encode $own"
 # shellcheck disable=SC2086
 "$@" check $own "$scratch/own" || fail "check $own"
+# shellcheck disable=SC2086
+"$@" check $own "$scratch/own" --workers 2 || fail "check $own --workers 2"
 "$@" check --digests "$scratch/own" || fail "check --digests"
 sed 's/^path = .*/path = "(?<twice>.)\\\\1"/' "$scratch/own.toml" > "$scratch/twice.toml"
 mv "$scratch/twice.toml" "$scratch/own.toml"

@@ -321,6 +321,25 @@ def test_a_request_while_another_is_heard(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_request_that_is_passed_on_counts_once(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with interrupts.interruptible() as stop:
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 0.01
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        clock[0] += 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    monkeypatch.delattr(sys, "frozen")
+    with interrupts.interruptible():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_request_when_all_is_said(number):
     code = f"""

@@ -158,16 +158,24 @@ def serve(descriptor: int) -> NoReturn:
 def _end_with_parent(descriptor: int) -> None:
     """Have this process end when its parent has ended, whatever it is doing then.
 
-    The system kills it where it can (Linux: when the thread has ended that started it). A
-    thread waits for the end of the connection, too, which every system tells.
+    The system kills it where it can. A thread waits for the end of the connection, too,
+    which every system tells.
+    """
+    die_with_parent()
+    # Without such a thread, the end is noticed when the item at hand is done.
+    with suppress(MemoryError, RuntimeError):
+        _thread.start_new_thread(_exit_with_connection, (descriptor,))
+
+
+def die_with_parent() -> None:
+    """Have the system kill this process when its parent ends, or the thread that started it.
+
+    Only Linux can; elsewhere, nothing is done.
     """
     with suppress(ImportError, OSError, AttributeError):
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # Without such a thread, the end is noticed when the item at hand is done.
-    with suppress(MemoryError, RuntimeError):
-        _thread.start_new_thread(_exit_with_connection, (descriptor,))
 
 
 def _exit_with_connection(descriptor: int) -> None:

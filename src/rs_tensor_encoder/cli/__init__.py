@@ -14,7 +14,7 @@ import click
 from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
-from rs_tensor_encoder.cli.interrupts import requests
+from rs_tensor_encoder.cli.interrupts import is_new, requests
 from rs_tensor_encoder.cli.output import OutputError, fail, has_directory, say
 from rs_tensor_encoder.errors import EncoderError
 
@@ -91,15 +91,17 @@ def cli() -> None:
 
 
 def _hear_requests() -> None:
-    """Have requests to end raise what Ctrl-C raises; by default, they end us without a word."""
+    """Have requests to end raise KeyboardInterrupt; by default, most end us without a word."""
     with contextlib.suppress(ValueError):  # only the main thread may
         for number in requests():
-            if number != signal.SIGINT:
+            # Python hears Ctrl-C unless it was ignored when the process began.
+            if number != signal.SIGINT or signal.getsignal(number) is signal.default_int_handler:
                 signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: Any) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt
+    if is_new():
+        raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

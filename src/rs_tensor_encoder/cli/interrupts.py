@@ -1,10 +1,18 @@
 """Ctrl-C and other requests to end: work ends at the next good place."""
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+# Seconds within which the executable gets a request twice.
+_TWICE = 0.3
+
+# When there was a request; of the clock that is called monotonic.
+_last = float("-inf")
 
 
 def requests() -> list[signal.Signals]:
@@ -19,6 +27,17 @@ def requests() -> list[signal.Signals]:
     return found
 
 
+def is_new() -> bool:
+    """Tell whether a request to end is not the one before, which has come twice.
+
+    The executable that PyInstaller makes is two processes: the one that unpacks it passes on
+    what it gets to the one that works, which a terminal has sent it already.
+    """
+    global _last
+    before, _last = _last, time.monotonic()
+    return not getattr(sys, "frozen", False) or _last - before > _TWICE
+
+
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C, or other request to end, into an event; the second interrupts."""
@@ -27,6 +46,8 @@ def interruptible() -> Iterator[threading.Event]:
 
     def ask(number: int, frame: Any) -> None:  # noqa: ARG001
         nonlocal asked
+        if not is_new():
+            return
         # Not the event itself: while it is set, it waits for itself if it is set once more.
         if asked:
             raise KeyboardInterrupt

@@ -401,8 +401,8 @@ SHAPES = {
     "upper-case-extensions": Shape(grid("S_{n}.TIF", 3, n=range(4)), 4, RGB),
     "extensions-of-all-cases": Shape(
         grid("a{n}.tif", 3, n="1 2") | grid("a{n}.TIF", 3, n="3 4") | grid("a{n}.tiff", 3, n="5")
-        | grid("a{n}.TIFF", 3, n="6"),
-        6, RGB,
+        | grid("a{n}.TIFF", 3, n="6") | grid("a{n}.Tif", 3, n="7"),
+        7, RGB,
     ),
     "the-same-name-with-two-extensions": Shape(
         grid("a{n}.tif", 3, n="1 2 3") | grid("a3.TIF", 3), 2, RGB, left=2

@@ -80,7 +80,7 @@ def test_a_partial_of_another_layout_is_refused(layouts, own_sample, tmp_path):
 @pytest.mark.parametrize("free", [0, 10**12])
 def test_a_full_disk_that_lmdb_calls_an_error_of_input_and_output(tmp_path, monkeypatch, free):
     class Stat:
-        f_bavail, f_frsize = free // 4096, 4096
+        f_blocks, f_bavail, f_frsize = 10**12, free // 4096, 4096
 
     with Writer(str(tmp_path), 1 << 20) as writer:
         monkeypatch.setattr(database.os, "statvfs", lambda _: Stat)

@@ -20,8 +20,10 @@ from rs_tensor_encoder.errors import SourceError
 from rs_tensor_encoder.guess import guess
 from rs_tensor_encoder.layout import parse
 from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.survey import look
 from rs_tensor_encoder.templates import expand
 from rs_tensor_encoder.trial import attempt
+from rs_tensor_encoder.validation import validate
 
 
 def held(root):
@@ -154,6 +156,14 @@ def mixtures(draw):
     max_examples=150,
 )
 @example({"a/x.tif": (1, "u1"), "b/y.tif": (1, "u1"), "a/y.tif": (3, "u1"), "c/z.tif": (1, "u1")})
+@example(
+    # Labels of one directory of images lie where those of another would be looked for, too.
+    grid("data/4_Ortho/t_{n}_RGBIR.tif", 4, n="5")
+    | grid("data/t_{n}_label.tif", 3, n="2 3 5")
+    | grid("other/4_Ortho/t_{n}_RGBIR.tif", 4, n="2 3 5")
+    | grid("other/t_{n}_label.tif", 3, n="2 3 5")
+    | grid("{n}.tif", 4, n="a aaa 1")
+)
 @example({"x.tif": (3, "u1"), "top/x.tif": (1, "u1"), "top/top/x.tif": (4, "u2")})
 @example({"a/{name}.tif": (1, "u1"), "b/{name}.tif": (1, "u1"), "b/{band}.tif": (1, "u1")})
 @given(st.one_of(RANDOM, mixtures()))
@@ -168,6 +178,65 @@ def test_whatever_grows_is_described_or_refused(tmp_path_factory, files):
         assert "no layout can be proposed" in str(error)
         # Where there are only few files, the only reason is that two cannot be told apart.
         assert min(Counter(map(stem, tiffs_of(root))).values()) > 1
+
+
+FILE = """
+patch = "{patch}"
+path = '{path}'
+key = "{key}"
+[[files]]
+path = "{{name}}.tif"
+bands = ["B1"]
+"""
+MASK = """
+[[files]]
+path = "{path}.tif"
+bands = ["mask"]
+with = "mask"
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "text", "fault"),
+    [
+        ("a/1 b/1", FILE.format(patch="file", path="1", key="{name}"), "would have the same key"),
+        ("a/1 b/2", FILE.format(patch="file", path="3", key="{name}"), "it would find no patches"),
+        ("1", FILE.format(patch="file", path="1", key="{name}" * 600), "longer than 511 bytes"),
+        ("a/a b/b c/d", FILE.format(patch="directory", path=".", key="{name}"), "no file c/c.tif"),
+        # What lies in a patch is not searched.
+        ("a/a a/b/c", FILE.format(patch="directory", path="a|b|x", key="{name}"), ""),
+        ("1 1_m 2", FILE.format(patch="file", path=r"\d", key="{name}")
+         + MASK.format(path="{name}_m", more=""), "no file 2_m.tif"),
+        ("1 1_m 2", FILE.format(patch="file", path=r"\d", key="{name}")
+         + MASK.format(path="{name}_m", more="optional = true"), ""),
+        ("1 2", FILE.format(patch="file", path=r"\d", key="{name}")
+         + MASK.format(path="{name}", more=""), "read twice"),
+        ("a/1_m", 'patch = "file"\npath = ".*"\nkey = "{name}"\n'
+         + MASK.format(path="{name}", more=""), "no files that are always read"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_layout(tmp_path, files, text, fault):
+    root = plant(Shape({f"{path}.tif": (1, "u1") for path in files.split()}, 0), tmp_path)
+    validity = validate(parse("proposed", text.encode()), look(str(root)))
+    assert fault in validity.fault
+    assert (fault == "") == (validity.fault == "")
+
+
+def test_other_bands_than_a_layout_says_are_a_fault(tmp_path):
+    root = plant(Shape(grid("a{n}.tif", 1, n="1 2") | grid("a3.tif", 3), 0), tmp_path)
+    text = FILE.format(patch="file", path="a.", key="{name}")
+    validity = validate(parse("proposed", text.encode()), look(str(root)))
+    assert validity.fault == "a3.tif has 3 bands, not 1"
+
+
+def test_many_patches_at_several_depths(tmp_path):
+    """Their names repeat, and are too many to be listed."""
+    files = grid("{n}.tif", 3, n=range(60)) | grid("a/b/{n}.tif", 3, n=range(60))
+    layout, _, plan, left = held(plant(Shape(files, 0), tmp_path))
+    assert (len(plan.patches), left) == (120, [])
+    assert layout.key == "{folders}{name}"
+    assert [patch.key for patch in plan.patches][::60] == [b"0", b"a/b/0"]
 
 
 def test_a_part_of_a_large_tree(tmp_path, monkeypatch):

@@ -357,7 +357,11 @@ def test_a_limit_on_files_and_their_pixels(own_sample, run, tmp_path):
         assert run(*arguments).code == 0
         outcome = run(*arguments, "--max-file-size", "2MB")
         refused(outcome, 3, str(path), "the pixels would take 2400000 bytes, more than 2000000")
+        assert "Not compared: " in outcome.err
+        assert outcome.err.endswith("(see --max-file-size); raise --max-file-size\n")
         assert "1 file not compared" in outcome.out
+        outcome = run(*arguments, "--max-file-size", "10 KiB")
+        refused(outcome, 3, "bytes, more than 10240 (see --max-file-size)")
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "x", "1XB", "32TB", "33000GiB", "9" * 5000, "\u0661"])

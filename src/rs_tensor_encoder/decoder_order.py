@@ -26,13 +26,15 @@ class File:
     """A file that decoders are asked about, one after the other.
 
     ``reasons`` tells why those that were passed over could not be asked;
-    ``tags`` is None if the tags cannot be read.
+    ``tags`` is None if the tags cannot be read; ``too_large`` tells whether
+    the limit was the reason, which is the same for all decoders.
     """
 
     def __init__(self, path: str, order: "DecoderOrder") -> None:
         self.path = path
         self.reasons: dict[str, str] = {}
         self.tags: TiffTags | None = None
+        self.too_large = False
         try:
             self.tags = read_tags(path)
         except FileNotFoundError:
@@ -59,6 +61,7 @@ class File:
                 self.reasons[name] = decode
                 continue
             try:
+                self._hold()
                 reason = self.tags and doubt(name, self.path, self.tags)
                 if reason:
                     self.reasons[name] = f"not asked: {reason}"
@@ -66,6 +69,10 @@ class File:
                 bands = decode(self.path, self.tags)
             except FileNotFoundError:
                 raise
+            except decoders.TooLargeError as error:
+                self.reasons[name] = f"{decoders.FAILED}: {error}"
+                self.too_large = True
+                return
             except Exception as error:  # noqa: BLE001  decoders raise what they like
                 self.reasons[name] = f"{decoders.FAILED}: {str(error) or type(error).__name__}"
                 continue
@@ -74,6 +81,13 @@ class File:
                 self.reasons[name] = reason
                 continue
             yield Reading(name, bands)
+
+    def _hold(self) -> None:
+        """Refuse a file that is too large before any of it is looked at."""
+        size = 0
+        if self.tags is not None:
+            size = self.tags.rows * self.tags.columns * self.tags.samples * self.tags.bits // 8
+        decoders.hold(self.path, size, self._order.limit)
 
     def _changed(self, bands: Bands) -> str | None:
         """Say how a decoder has changed what the tags say of the samples."""
@@ -106,14 +120,14 @@ class DecoderOrder:
 
     def __init__(self, chosen: str, limit: int) -> None:
         self.names = (chosen, *(name for name in decoders.NAMES if name != chosen))
-        self._limit = limit
+        self.limit = limit
         self._found: dict[str, Decoder | str] = {chosen: decoders.decoder(chosen, limit)}
 
     def find(self, name: str) -> Decoder | str:
         """Load a decoder; a text instead if it is not installed."""
         if name not in self._found:
             try:
-                self._found[name] = decoders.decoder(name, self._limit)
+                self._found[name] = decoders.decoder(name, self.limit)
             except DecoderError:
                 self._found[name] = decoders.MISSING
         return self._found[name]

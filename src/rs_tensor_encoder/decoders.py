@@ -50,6 +50,10 @@ class DecoderError(EncoderError):
     exit_code = 2
 
 
+class TooLargeError(ValueError):
+    """A file, or its pixels, have more bytes than allowed."""
+
+
 def decoder(name: str, limit: int = LIMIT) -> Decoder:
     """Find a decoder by name.
 
@@ -82,13 +86,28 @@ def decoder(name: str, limit: int = LIMIT) -> Decoder:
         ) from None
 
 
-def _hold(path: str, size: int, limit: int) -> None:
-    """Refuse a file that is, or whose pixels would be, too large."""
+def hold(path: str, size: int, limit: int) -> None:
+    """Refuse a file that is, or whose pixels would be, too large.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    size : int
+        Bytes of its pixels.
+    limit : int
+        What both may have.
+
+    Raises
+    ------
+    TooLargeError
+        If one of them has more.
+    """
     hint = "(see --max-file-size)"
     if os.path.getsize(path) > limit:
-        raise ValueError(f"the file has {os.path.getsize(path)} bytes, more than {limit} {hint}")
+        raise TooLargeError(f"the file has {os.path.getsize(path)} bytes, more than {limit} {hint}")
     if size > limit:
-        raise ValueError(f"the pixels would take {size} bytes, more than {limit} {hint}")
+        raise TooLargeError(f"the pixels would take {size} bytes, more than {limit} {hint}")
 
 
 def _tifffile(limit: int) -> Decoder:
@@ -107,8 +126,8 @@ def _tifffile(limit: int) -> Decoder:
             if depth != 1:
                 raise ValueError(f"the image has a depth of {depth}")
             itemsize = 0 if page.dtype is None else page.dtype.itemsize
-            _hold(path, separate * rows * columns * together * itemsize, limit)
-            _hold(path, math.prod(page.chunks) * itemsize, limit)
+            hold(path, separate * rows * columns * together * itemsize, limit)
+            hold(path, math.prod(page.chunks) * itemsize, limit)
             try:
                 if tags is not None and needs_chunk_reading(tags):
                     pixels = read_chunks(page, path, tags)
@@ -141,7 +160,7 @@ def _rasterio(limit: int) -> Decoder:
                 rasterio.open(path, driver="GTiff") as file,
             ):
                 itemsize = max(np.dtype(name).itemsize for name in file.dtypes)
-                _hold(path, file.count * file.height * file.width * itemsize, limit)
+                hold(path, file.count * file.height * file.width * itemsize, limit)
                 pixels: Bands = file.read()
                 # GDAL widens 16-bit floats, and says so.
                 if file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "16":
@@ -191,7 +210,7 @@ def _decode_pylibtiff(
         {1: "u", 2: "i", 3: "f", 4: "u"}[field("SampleFormat", 1)]
         + str(field("BitsPerSample", 1) // 8)
     )
-    _hold(path, bands * rows * columns * dtype.itemsize, limit)
+    hold(path, bands * rows * columns * dtype.itemsize, limit)
     planes = bands if field("PlanarConfig", 1) == 2 else 1
     together = bands // planes
     tiled = bool(tiff.IsTiled())
@@ -203,7 +222,7 @@ def _decode_pylibtiff(
         ]  # fmt: skip
     else:
         height, width = min(field("RowsPerStrip", rows), rows), columns
-    _hold(path, height * width * together * dtype.itemsize, limit)
+    hold(path, height * width * together * dtype.itemsize, limit)
     pixels = np.zeros((planes, rows, columns, together), dtype)
     chunk = np.zeros(height * width * together, dtype)
     # libtiff fails where the file leaves a strip or tile out.

@@ -73,7 +73,8 @@ def _doubt_tifffile(path: str, tags: TiffTags) -> str | None:
         return "it guesses the colours of JPEG data that are not said to be RGB"
     if tags.compression == LERC:
         with open(path, "rb") as file:
-            if any(_masked(file, tags, index) for index in range(tags.chunks)):
+            listed = 0 if tags.offsets is None else len(tags.offsets)
+            if any(_masked(file, tags, i) for i in range(min(tags.chunks, listed))):
                 return "it does not apply the mask of LERC data, which marks NaN or alpha"
     return None
 

@@ -165,7 +165,9 @@ def _compare(patch: str, value: bytes, read: list[_Read]) -> list[Difference]:
 def _not_compared(patch: str, file: File) -> NotCompared:
     missing = [name for name, reason in file.reasons.items() if reason == decoders.MISSING]
     advice = "if it was changed since it was encoded, restore it"
-    if missing:
+    if file.too_large:
+        advice = "raise --max-file-size"
+    elif missing:
         advice = f"install another decoder (pip install {' or '.join(missing)}), or {advice}"
     return NotCompared(patch, file.path, dict(file.reasons), advice)
 

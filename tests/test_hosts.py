@@ -364,7 +364,7 @@ def test_a_manifest_without_a_host_is_read(tmp_path):
 def test_without_a_verifier_only_what_is_proved_is_gone_on_with(bigearthnet, tmp_path, monkeypatch):
     encode(bigearthnet, str(tmp_path / "out"))
     monkeypatch.setattr(opening, "can_verify", lambda: False)
-    monkeypatch.setattr("rs_tensor_encoder.structure.proved", lambda _: False)
+    monkeypatch.setattr("rs_tensor_encoder.structure.proved", lambda *_: False)
     assert target.verify(str(tmp_path / "out"), strict=True) == [
         "its structure cannot be proved without lmdb 3.0 or newer"
     ]

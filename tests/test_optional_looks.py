@@ -47,7 +47,7 @@ def test_a_look_that_fails(tree, tmp_path, monkeypatch, number):
     lstat = os.lstat
 
     def failing(path):
-        if os.path.basename(path) == "a.tif":
+        if os.path.basename(path) == b"a.tif":
             raise OSError(number, os.strerror(number))
         return lstat(path)
 

@@ -108,9 +108,11 @@ def fail(error: str | click.ClickException, code: int, *, as_json: bool) -> int:
     else:
         lines = io.StringIO()
         error.show(lines)
-        for line in lines.getvalue().splitlines():
-            say(line, err=True)
         text = error.format_message()
+        # How the verb is used comes first; the message itself may hold what users typed.
+        for line in lines.getvalue().partition("Error: ")[0].splitlines():
+            say(line, err=True)
+        say(f"Error: {text}", err=True)
     if as_json:
         with contextlib.suppress(OutputError):
             say_json({"error": text, "exit_code": code})

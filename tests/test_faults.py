@@ -20,6 +20,7 @@ from oracles import records, value_of
 from power_loss import lose_power
 from rs_tensor_encoder import journal
 from rs_tensor_encoder.batches import _PROBES
+from rs_tensor_encoder.manifest import FAILURES
 from rs_tensor_encoder.opening import open_environment
 from tiff_factory import strips
 
@@ -148,8 +149,9 @@ def says(ended, number):
 
 def not_needed(field, hits):
     """Whether the one call that was hit is one that nothing depends on."""
-    # The writing back of what is committed, and the removal of the journal behind the end.
-    calls = {("open", str(field.data)), ("rename", str(field.target / journal.NAME))}
+    # The writing back of what is committed, and the removal of two files behind the end.
+    calls = {("open", str(field.data))}
+    calls |= {("rename", str(field.target / name)) for name in (journal.NAME, FAILURES)}
     return len(hits) == 1 and (hits[0][0], hits[0][2]) in calls
 
 
@@ -178,6 +180,22 @@ def test_errors_of_the_system_while_writing(field, undisturbed, kind):
             TALLY[harm[0]] += 1
         # What may not have reached the disk is not gone on with.
         field.prove(anew=kind == "sync")
+
+
+def test_each_name_that_cannot_be_given_or_taken_away(field, undisturbed):
+    """Each rename and each removal is refused once: the file is named, and what was to be done."""
+    renames = [call for call in undisturbed[2] if call[0] == "rename"]
+    assert len(renames) >= 5
+    for at in range(1, len(renames) + 1):
+        ((_, _, path, new),), ended = hurt(field, "rename", at, errno.EACCES)
+        if os.path.dirname(path) == str(field.target):
+            # Behind the end.
+            assert ended.code == 0
+        else:
+            what = "written" if new else "removed"
+            assert f"{new or path}: cannot be {what}: Permission denied" in ended.err
+            assert ended.code == 4
+        field.prove()
 
 
 @pytest.mark.parametrize("kind", ["open", "read"])

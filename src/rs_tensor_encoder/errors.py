@@ -91,12 +91,12 @@ class StoppedError(Exception):
     """Work was ended early, because whoever had asked for it asked to stop."""
 
 
-def writing_failed(path: str, error: OSError) -> EncoderError:
+def writing_failed(path: str, error: OSError, what: str = "written") -> EncoderError:
     """Say in our terms why something cannot be written: the disk is full, or what it is."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfSpaceError(f"{path}: {reason}; make room and run the same command again")
-    return TargetError(f"{path}: cannot be written: {reason}")
+    return TargetError(f"{path}: cannot be {what}: {reason}")
 
 
 def missing(path: str) -> str:

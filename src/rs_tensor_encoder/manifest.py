@@ -203,6 +203,22 @@ def _is_row(entry: Any) -> bool:
     return type(entry.get("name")) is str and type(entry.get("patches")) is int
 
 
+def remove(path: str) -> None:
+    """Remove a file of a target, if it is there.
+
+    Raises
+    ------
+    TargetError, OutOfSpaceError
+        If it cannot be removed.
+    """
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise writing_failed(path, error, "removed") from None
+
+
 def write_json(path: str, data: Any) -> None:
     """Write a JSON file: whole or not at all, and on the disk.
 

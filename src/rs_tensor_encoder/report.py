@@ -1,12 +1,11 @@
 """What became of an encoding, and the list of what failed."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rs_tensor_encoder.errors import PatchError
 from rs_tensor_encoder.left_aside import LeftAside
-from rs_tensor_encoder.manifest import FAILURES, write_json
+from rs_tensor_encoder.manifest import FAILURES, remove, write_json
 
 
 @dataclass
@@ -36,8 +35,7 @@ def save_failures(partial: str, report: Report) -> None:
     if report.failures:
         write_json(path, as_dicts(report))
     else:
-        with suppress(FileNotFoundError):
-            os.remove(path)
+        remove(path)
 
 
 def as_dicts(report: Report) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from rs_tensor_encoder.errors import (
     TargetError,
     writing_failed,
 )
-from rs_tensor_encoder.manifest import FAILURES, Manifest
+from rs_tensor_encoder.manifest import FAILURES, Manifest, remove
 from rs_tensor_encoder.opening import DATA, LOCK, can_verify, verify
 from rs_tensor_encoder.plain import counted
 from rs_tensor_encoder.preflight import require_free
@@ -83,7 +83,7 @@ def resume(new: Manifest, partial: str) -> str | None:
     data = os.path.join(partial, DATA)
     if os.path.isfile(data) and os.path.getsize(data) == 0:
         # Stopped before anything was in it: not even a database.
-        os.remove(data)
+        remove(data)
     old = require_same(new, partial)
     if old is None:
         if os.path.exists(data):
@@ -135,7 +135,7 @@ def _problems(partial: str, *, strict: bool = False) -> list[str]:
         return []
     if os.path.getsize(data) < 2 * mmap.PAGESIZE:
         # The disk was full before LMDB's first two pages were there: no record is.
-        os.remove(data)
+        remove(data)
         return []
     return verify(partial, strict=True) if strict else verify(partial)
 
@@ -152,21 +152,14 @@ def _from_elsewhere(old: Manifest, new: Manifest, partial: str) -> str:
         clear(partial)
         return f"{known}, and its database is not whole ({problems[0]}): begun anew"
     # The state of locks among the processes of that host.
-    with suppress(FileNotFoundError):
-        os.remove(os.path.join(partial, LOCK))
+    remove(os.path.join(partial, LOCK))
     return f"{known}: every record was compared with the digest that was noted of it"
 
 
 def clear(partial: str) -> None:
     """Remove what an earlier run has left."""
     for name in _OURS:
-        path = os.path.join(partial, name)
-        try:
-            os.remove(path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise TargetError(f"{path}: cannot be removed: {error.strerror}") from None
+        remove(os.path.join(partial, name))
 
 
 def finish(

@@ -155,6 +155,10 @@ SHAPES = {
         grid("source/src_{n}/src_{n}_{b}_10m.tif", n="001c1 004fa 00c23", b=S2), 3, S2,
         key="src_001c1",
     ),
+    "bands-and-a-file-elsewhere": Shape(
+        grid("s2/{p}/{b}.tif", p="T43 T44 T45_x", b="B1 B2") | grid("s1/S1A/VV.tif"), 3, "B1 B2",
+        left=1,
+    ),
     "bands-by-short-names": Shape(
         grid("{s}_features/{n}/{b}.tif", s="train", n="aaaa bbbb cccc", b="B02 B03 B04 B08"), 3,
         "B02 B03 B04 B08",
@@ -231,6 +235,13 @@ SHAPES = {
         | grid("{c}/{n}_seg.tif", 1, "u1", c="aachen koeln", n="0_0 1_1"),
         4, "B{1..3} dem", "seg", "aachen_0_0",
     ),
+    "masks-whose-image-is-missing": Shape(
+        grid("{c}/{n}_rgb.tif", 3, c="aachen", n="0_0 1_1")
+        | grid("koeln/1_1_rgb.tif", 3)
+        | grid("{c}/{n}_dem.tif", 1, "f4", c="aachen koeln", n="0_0 1_1")
+        | grid("{c}/{n}_seg.tif", 1, "u1", c="aachen koeln", n="0_0 1_1"),
+        3, "B{1..3} dem", "seg", "aachen_0_0", left=2,
+    ),
     "masks-after-a-dot": Shape(
         grid("{s}/chip_512.S30.T11.{n}.v1.4_merged.tif", 6, s="training validation", n="1 2")
         | grid("{s}/chip_512.S30.T11.{n}.v1.4.mask.tif", 1, "i2", s="training validation", n="1 2"),
@@ -253,6 +264,12 @@ SHAPES = {
         | grid("AerialImages/train/gt/austin{n}.tif", 1, "u1", n=range(1, 6))
         | grid("AerialImages/test/images/austin{n}.tif", 3, n=range(10, 14)),
         9, RGB, "gt",
+    ),
+    "masks-for-half-of-the-images": Shape(
+        grid("Aerial/train/images/austin{n}.tif", 3, n=range(1, 6))
+        | grid("Aerial/train/gt/austin{n}.tif", 1, "u1", n=range(1, 6))
+        | grid("Aerial/test/images/austin{n}.tif", 3, n=range(10, 15)),
+        10, RGB, "gt",
     ),
     "splits-of-images-and-masks": Shape(
         grid("{s}/images/{n}.tif", 3, s="train val", n=range(4))

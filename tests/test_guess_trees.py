@@ -239,6 +239,15 @@ def test_many_patches_at_several_depths(tmp_path):
     assert [patch.key for patch in plan.patches][::60] == [b"0", b"a/b/0"]
 
 
+def test_directories_of_numbers_stand_for_others(tmp_path):
+    """The few patches of a sample are of one place, those of the dataset are not."""
+    files = grid("s2/0000200/T{n}/{b}.tif", n="43RCP 44RCP", b="B1 B2 B3")
+    maps = {f"maps/0000200/T{n}/classes.tif": (1, "u1") for n in ("43RCP", "44RCP")}
+    layout, _, plan, _ = held(plant(Shape(files | maps, 0), tmp_path))
+    assert len(plan.patches) == 2
+    assert layout.pattern.pattern == r"s2/\d{7}/T\d{2}RCP"
+
+
 def test_a_part_of_a_large_tree(tmp_path, monkeypatch):
     """Of what was not looked at nothing is known, but what was looked at is described right."""
     root = plant(Shape(grid("{c}/{n}.tif", 3, c="a b c d e f", n=range(3)), 0), tmp_path)

@@ -20,7 +20,7 @@ _BUDGET = 50_000
 # Share of the files that a proposal must read, of those that another one does, to be preferred:
 # patches of several files to other such, and these to single files.
 _NEARLY = 0.9
-_HALF = 0.5
+_MOST = 0.75
 
 # Directories, and kinds of names, whose files alone are tried as patches.
 _PARTS = 4
@@ -85,15 +85,17 @@ def _best(survey: Survey, tiffs: list[str]) -> Proposal:
             if proposal.files >= _NEARLY * len(tiffs):
                 return
 
-    several = list(right(_several(survey.root, tiffs), several=True))
+    found = list(right(_several(survey.root, tiffs), several=True))
+    several = [x for x in found if x.groups.directories or len(x.groups.groups) > 1]
+    singles = [x for x in found if x not in several]
     most = max((proposal.files for proposal in several), default=0)
     # The earlier a candidate comes, the more it says about the files.
     best = next((x for x in several if x.files >= _NEARLY * most), None)
-    if most < _HALF * len(tiffs):
-        singles = list(right(_single(tiffs), several=False))
-        largest = max(singles, key=lambda proposal: proposal.files, default=None)
-        if largest and (best is None or best.files < _HALF * largest.files):
-            best = largest
+    if most < _MOST * len(tiffs):
+        singles += right(_single(tiffs), several=False)
+    largest = max(singles, key=lambda proposal: proposal.files, default=None)
+    if largest and (best is None or best.files < _MOST * largest.files):
+        best = largest
     if best is None:
         raise SourceError(
             f"{survey.root}: no layout can be proposed that is right for all of its patches: "

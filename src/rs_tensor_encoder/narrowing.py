@@ -147,8 +147,8 @@ def _of_any_depth(
 
 
 def _component(values: Collection[str], patches: int, level: int) -> str:
-    """An expression for a directory; one that many patches share is meant as it is."""
-    if len(values) == 1 < patches:
+    """An expression for a directory; one that patches share is meant as it is, unless a number."""
+    if len(values) == 1 < patches and not next(iter(values)).isdigit():
         return quote(next(iter(values)))
     return generalise(sorted(values), level)
 

@@ -75,19 +75,20 @@ class Proposer:
         UnfitError
             If none would be right.
         """
+        # What is left out of one proposal may be in the next.
+        found = replace(found)
+        unlike = self._make_alike(found)
         if companions:
             taken = found.files
             more = attach(found, [path for path in self._tiffs if path not in taken])
             if more:
                 # What lies elsewhere may make paths of which no expression is right.
                 with suppress(UnfitError):
-                    return self._write(replace(found, groups=[*found.groups, *more]))
-        return self._write(found)
+                    whole = replace(found, groups=[*found.groups, *more])
+                    return self._write(whole, [*unlike, *self._make_alike(whole)])
+        return self._write(found, unlike)
 
-    def _write(self, found: Groups) -> Proposal:
-        # What is left out of one proposal may be in the next.
-        found = replace(found)
-        unlike = self._make_alike(found)
+    def _write(self, found: Groups, unlike: list[str]) -> Proposal:
         address = narrow(
             found.patches,
             self._others(found),

@@ -1,6 +1,8 @@
 """The verb check, as a user types it."""
 
+import errno
 import json
+import os
 
 import lmdb
 import pytest
@@ -60,3 +62,16 @@ def test_no_database(run, roots, tmp_path):
     assert outcome.err.startswith(f"Error: {tmp_path}/nowhere: no database here")
     assert run("check", tmp_path).code == 2
     assert run("check", "--hyspecnet", tmp_path / "no", tmp_path).code == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EIO, 3), (errno.EMFILE, 3), (errno.ENOSPC, 5)])
+def test_an_error_of_the_system_is_not_blamed_on_the_target(
+    run, roots, target, monkeypatch, number, code
+):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("rs_tensor_encoder.checker.find", fail)
+    outcome = run("check", *roots, target)
+    assert outcome.code == code
+    assert outcome.err == f"Error: [Errno {number}] {os.strerror(number)}\n"

@@ -1,5 +1,6 @@
 """Worker processes: what they are given, what comes back, and how they end."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -33,6 +34,14 @@ def begin_badly(*_):
 
 
 def square(number):
+    return number * number
+
+
+def noisy_square(number):
+    """Write to the standard streams, whatever they are, as a decoder's library may."""
+    for stream in range(3):
+        with contextlib.suppress(OSError):
+            os.write(stream, b"noise")
     return number * number
 
 
@@ -315,13 +324,13 @@ import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 import test_pool
 from rs_tensor_encoder.pool import Pool
-with Pool(2, test_pool.begin, (), test_pool.square) as pool:
+with Pool(2, test_pool.begin, (), test_pool.noisy_square) as pool:
     found = [result for _, result in pool.map(range(9))]
 open({str(tmp_path / "found")!r}, "w").write(repr(found))
 """
     script = tmp_path / "script.py"
     script.write_text(code)
-    subprocess.run(f"{sys.executable} {script} {streams}", shell=True, check=True)
+    subprocess.run(f"{sys.executable} {script} {streams}", shell=True, check=True, timeout=PATIENCE)
     assert (tmp_path / "found").read_text() == repr([n * n for n in range(9)])
 
 

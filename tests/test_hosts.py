@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from queue import Empty
 
 import pytest
 
@@ -274,6 +275,29 @@ def test_a_heartbeat_renews_the_manifest(left):
             while os.stat(f"{path}/{NAME}").st_mtime_ns == before and time.monotonic() < until:
                 time.sleep(0.01)
     assert os.stat(f"{path}/{NAME}").st_mtime_ns > before
+
+
+def test_a_heartbeat_renews_the_manifest_each_time_it_is_due(left, monkeypatch):
+    """Three times here, and then it is asked to leave; without a clock."""
+    path = f"{left()}/{NAME}"
+    renewed = []
+
+    class Due:
+        """What the thread waits at; it never waits."""
+
+        def get(self, timeout):
+            assert timeout == hosts._RENEWAL
+            renewed.append(os.stat(path).st_mtime > 0)
+            os.utime(path, (0, 0))
+            if len(renewed) <= 3:
+                raise Empty
+
+        def put(self, item):
+            pass
+
+    monkeypatch.setattr(hosts, "SimpleQueue", Due)
+    hosts.Heartbeat(os.path.dirname(path)).close()
+    assert renewed == [True, True, True, True]
 
 
 def test_an_encoder_has_a_heartbeat(bigearthnet, tmp_path, monkeypatch):

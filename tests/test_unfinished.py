@@ -1,6 +1,7 @@
 """Databases that are not complete, read at rest and while others write to them."""
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracles import records
-from rs_tensor_encoder import unfinished
+from rs_tensor_encoder import locking, unfinished
 from rs_tensor_encoder.encoder import encode
 from rs_tensor_encoder.errors import TargetError
 from rs_tensor_encoder.opening import DATA, open_reading
@@ -354,6 +355,23 @@ def test_who_asks_for_the_lock_keeps_no_encoder_out(tmp_path):
     assert being_written(str(partial)) is False
     with locked(str(partial)), pytest.raises(TargetError, match="another encoder is writing"):
         locked(str(partial)).__enter__()
+
+
+def test_an_encoder_asks_again_for_a_lock_that_is_held_for_a_moment(tmp_path, monkeypatch):
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    asking = os.open(partial, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            os.close(asking)
+
+    monkeypatch.setattr(locking.time, "sleep", wait)
+    with locked(str(partial)):
+        assert len(waits) == 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])

@@ -279,7 +279,9 @@ def items():
         # A child that has the parent's end of the connection: the end of it is not told.
         child = os.fork()
         if child == 0:
+            # It is killed; if not, it must not go on as its parent would.
             time.sleep(600)
+            os._exit(0)
         with open({path!r} + ".child", "w") as file:
             file.write(str(child))
 

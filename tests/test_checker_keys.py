@@ -66,6 +66,22 @@ def test_digests_know_of_records_wherever_they_are_missing(encoded, run, place):
     assert outcome.err.count("no such record") == len(gone)
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 6, 9, 12])
+def test_worker_processes_compare_the_last_patches_too(encoded, count):
+    """They are given several at a time, and of the last ones as many as are left."""
+    plan, target = encoded
+    fewer = Plan(plan.sources, plan.patches[:count])
+    last = fewer.patches[-1].key
+    with lmdb.open(str(target)) as env, env.begin(write=True) as txn:
+        value = txn.get(last)
+        txn.put(last, value[:-1] + bytes([value[-1] ^ 1]))
+        for patch in plan.patches[count:]:
+            assert txn.delete(patch.key)
+    report = check(fewer, str(target), workers=2)
+    assert [found.patch.encode() for found in report.differences] == [last]
+    assert (report.checked, report.interrupted) == (count, False)
+
+
 def test_sampled_patches_are_compared_with_their_own_records(encoded):
     """A record exchanged for its neighbour's differs, whichever patches are chosen."""
     plan, target = encoded

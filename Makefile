@@ -25,6 +25,7 @@ lint: $(VENV)/linted  ## check style, types and the Cython sources
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext fuzz
+	$(BIN)/lint-imports
 
 format: $(VENV)/linted  ## bring the Python sources into shape
 	$(BIN)/ruff check --fix

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.layout import Layout, builtin, parse
-from rs_tensor_encoder.sample import write_sample
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.demo.sample import write_sample
+from rs_tensor_encoder.layouts.parser import Layout, builtin, parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 _BANDS = "B01 B02 B03 B04 B05 B06 B07 B08 B09 B8A B11 B12"
 

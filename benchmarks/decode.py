@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from datasets import COUNTS, make
-from rs_tensor_encoder.batches import cut, encode_batch, estimate, new_encoder
+from rs_tensor_encoder.encoding.batching import cut, encode_batch, estimate, new_encoder
 from run import build_floor
 
 

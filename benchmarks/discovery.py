@@ -13,8 +13,8 @@ import tempfile
 import time
 
 from datasets import layout_of
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 
 def make(root, patches):

@@ -15,9 +15,9 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from datasets import layout_of
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.encoding.encode import encode
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 
 class Memory(threading.Thread):

@@ -9,10 +9,11 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from chunks cimport find_chunk
 from dtype cimport DType
 from file cimport Buffer, ensure
 from handle cimport Handle, close_handle, open_handle, read_chunk
-from image cimport ADOBE_DEFLATE, DEFLATE, INTERLEAVED, Image, LZW, NONE, PACKBITS, find_chunk
+from image cimport ADOBE_DEFLATE, DEFLATE, INTERLEAVED, Image, LZW, NONE, PACKBITS
 from libdeflate cimport (
     LIBDEFLATE_INSUFFICIENT_SPACE, LIBDEFLATE_SUCCESS, libdeflate_alloc_decompressor,
     libdeflate_decompressor, libdeflate_free_decompressor, libdeflate_zlib_decompress_ex,

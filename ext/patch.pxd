@@ -7,10 +7,11 @@ from libc.string cimport memcpy, memset
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
 from digest cimport digest
 from format cimport Format, aim
-from image cimport Image, read_image
+from image cimport Image
 from lookup cimport Found, Lookup, blame, close_lookup, open_lookup, read_files
 from plan cimport Plan, fits
 from problem cimport OTHER, OTHER_BANDS, Problem, fail2
+from read_image cimport read_image
 from straight cimport Straight, guess, holds
 from tags cimport Source
 from task cimport Job

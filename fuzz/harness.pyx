@@ -11,10 +11,12 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
+from chunks cimport find_chunk
 from decode cimport Workspace, close_workspace, decode, open_workspace, plausible
 from handle cimport Handle, close_handle, open_handle
-from image cimport ADOBE_DEFLATE, DEFLATE, NONE, Image, find_chunk, read_image
+from image cimport ADOBE_DEFLATE, DEFLATE, NONE, Image
 from problem cimport Problem
+from read_image cimport read_image
 from straight cimport Straight, holds
 from tags cimport Source, value as entry_value
 

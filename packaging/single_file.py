@@ -3,12 +3,12 @@
 import os
 import sys
 
-from rs_tensor_encoder import worker
 from rs_tensor_encoder.cli import run
+from rs_tensor_encoder.util import worker_process
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [worker.WORKER]:
-        worker.serve(int(sys.argv[2]))
+    if sys.argv[1:2] == [worker_process.WORKER]:
+        worker_process.serve(int(sys.argv[2]))
     # The parent is the process that has unpacked this one, and passes on the signals that it
     # gets; but SIGKILL it cannot.
     try:
@@ -16,5 +16,5 @@ if __name__ == "__main__":
     except OSError:
         unpacked = False
     if unpacked:
-        worker.die_with_parent()
+        worker_process.die_with_parent()
     run()

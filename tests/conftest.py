@@ -12,10 +12,10 @@ import pytest
 from harm import TALLY
 from rs_tensor_encoder import _tiff
 from rs_tensor_encoder.cli import main
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.layout import builtin
-from rs_tensor_encoder.sample import write_sample
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.demo.sample import write_sample
+from rs_tensor_encoder.layouts.parser import builtin
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 
 def pytest_report_header():

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from oracles import problems, records
-from rs_tensor_encoder import journal, manifest
+from rs_tensor_encoder.storage import journal, manifest
 from tiff_factory import strips
 
 #: Trials of each kind; those of a kind may be a part of it.

@@ -25,8 +25,15 @@ LIST = Path(__file__).with_suffix(".toml")
 
 # What is not part of the tree that is copied.
 _LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "demo", "dist", "*.so"
+    ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.so"
 )
+_MADE = {"build", "demo", "dist"}
+
+
+def _left_out(directory: str, names: list[str]) -> set[str]:
+    """What is not copied: caches anywhere, and what the Makefile makes at the top."""
+    return _LEFT_OUT(directory, names) | (_MADE if Path(directory) == ROOT else set())
+
 
 # What pytest or a sanitizer says when it has found something, as opposed to a broken run.
 _FOUND = re.compile(
@@ -93,7 +100,7 @@ class Copy:
         self._build = place / "build"
         self._place = place
         self._seconds = seconds
-        shutil.copytree(ROOT, self.tree, ignore=_LEFT_OUT, symlinks=True)
+        shutil.copytree(ROOT, self.tree, ignore=_left_out, symlinks=True)
         # Without optimisation, compiling takes half as long.
         recipe = self.tree / "CMakeLists.txt"
         recipe.write_text(recipe.read_text().replace("-O3", "-O0"))

@@ -11,7 +11,7 @@ import safetensors.numpy
 from rasterio.errors import NotGeoreferencedWarning
 
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.batches import encode_batch
+from rs_tensor_encoder.encoding.batching import encode_batch
 from rs_tensor_encoder.errors import PatchError
 
 

@@ -13,10 +13,10 @@ import tifffile
 
 from harm import write_source
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.layout import builtin
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.encoding.encode import encode
+from rs_tensor_encoder.layouts.parser import builtin
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 from tiff_factory import ramp, strips
 
 

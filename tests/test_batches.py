@@ -10,9 +10,9 @@ import tifffile
 
 from harm import Range, compiled, write_source
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder import batches
-from rs_tensor_encoder.batches import encode_batch, larger, new_encoder, refuse_trouble
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding import batching
+from rs_tensor_encoder.encoding.batching import encode_batch, larger, new_encoder, refuse_trouble
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import PatchError, SourceError
 
 TROUBLE = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE]
@@ -85,7 +85,7 @@ def test_a_buffer_that_cannot_grow_ends_the_run(plan_of, own_sample, tmp_path, m
         raise SourceError("out of memory: no room for this test")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rs_tensor_encoder.encoder.larger", refuse)
+        patch.setattr("rs_tensor_encoder.encoding.encode.larger", refuse)
         with pytest.raises(SourceError, match="no room for this test"):
             encode(plan, str(tmp_path / "out"), skip_failed=True)
     assert not (tmp_path / "out").exists()
@@ -133,7 +133,7 @@ def test_skip_failed_leaves_out_no_patch_for_the_systems_sake(tmp_path, number, 
 def test_a_batch_is_never_larger_than_one_patch_more_than_its_size(plan_of, made_up):
     """As many patches as fit: not one less, not one more."""
     plan = plan_of(bigearthnet_s1=made_up.sentinel_1)
-    third = batches.BATCH / 3
-    cut = list(batches.cut(plan, plan.patches, [third]))
+    third = batching.BATCH / 3
+    cut = list(batching.cut(plan, plan.patches, [third]))
     assert [len(batch.keys) for batch in cut] == [3, 3]
-    assert [batch.size for batch in cut] == [batches.BATCH] * 2
+    assert [batch.size for batch in cut] == [batching.BATCH] * 2

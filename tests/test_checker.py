@@ -14,22 +14,22 @@ import safetensors.numpy
 import tifffile
 
 from oracles import signed, value_of
-from rs_tensor_encoder import comparing
-from rs_tensor_encoder.checker import check
-from rs_tensor_encoder.comparison import compare
-from rs_tensor_encoder.decoders import NAMES, DecoderError, decoder
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.checking import parallel
+from rs_tensor_encoder.checking.against_sources import check
+from rs_tensor_encoder.checking.compare import compare
+from rs_tensor_encoder.checking.decoders import NAMES, DecoderError, decoder
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import StoppedError, TargetError
-from rs_tensor_encoder.opening import can_verify, verify
-from rs_tensor_encoder.sources import Plan
+from rs_tensor_encoder.sources.plan import Plan
+from rs_tensor_encoder.storage.environment import can_verify, verify
 
 
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory, made_up):
     """A finished database of the shared sample: copy it before harming it."""
-    from rs_tensor_encoder.discovery import discover
-    from rs_tensor_encoder.layout import builtin
-    from rs_tensor_encoder.sources import Source
+    from rs_tensor_encoder.layouts.parser import builtin
+    from rs_tensor_encoder.sources.discover import discover
+    from rs_tensor_encoder.sources.plan import Source
 
     by_name = {layout.name: layout for layout in builtin()}
     plan = discover(
@@ -376,7 +376,7 @@ def die(_):
 
 def test_a_worker_that_dies_is_one_error(roots, run, tmp_path, monkeypatch):
     run(*roots, tmp_path / "out")
-    monkeypatch.setattr(comparing, "_compare_all", die)
+    monkeypatch.setattr(parallel, "_compare_all", die)
     outcome = run("check", *roots, tmp_path / "out", "--workers", "3")
     assert outcome.code == 3
     assert outcome.err == (

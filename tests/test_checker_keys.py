@@ -4,9 +4,9 @@ import lmdb
 import pytest
 
 from oracles import records
-from rs_tensor_encoder.checker import check
-from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.sources import Plan
+from rs_tensor_encoder.checking.against_sources import check
+from rs_tensor_encoder.encoding.encode import encode
+from rs_tensor_encoder.sources.plan import Plan
 
 PLACES = {
     "first": slice(0, 1),

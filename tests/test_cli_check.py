@@ -71,7 +71,7 @@ def test_an_error_of_the_system_is_not_blamed_on_the_target(
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("rs_tensor_encoder.checker.find", fail)
+    monkeypatch.setattr("rs_tensor_encoder.checking.against_sources.find", fail)
     outcome = run("check", *roots, target)
     assert outcome.code == code
     assert outcome.err == f"Error: [Errno {number}] {os.strerror(number)}\n"

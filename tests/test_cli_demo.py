@@ -63,7 +63,7 @@ def test_the_sample_is_like_the_real_files(made_up, samples):
 
 
 def test_the_sample_is_the_same_for_the_same_seed(made_up, tmp_path):
-    from rs_tensor_encoder.sample import write_sample
+    from rs_tensor_encoder.demo.sample import write_sample
 
     again = write_sample(str(tmp_path), patches=1, hyspecnet=0)
     paths = list(Path(again.sentinel_2).rglob("*.tif"))

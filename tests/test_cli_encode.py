@@ -19,8 +19,8 @@ import pytest
 
 from harm import without_privileges
 from oracles import records
-from rs_tensor_encoder.cli import interrupts
-from rs_tensor_encoder.cli.encode import _list_failures
+from rs_tensor_encoder.cli import signals
+from rs_tensor_encoder.cli.commands.encode import _list_failures
 from rs_tensor_encoder.errors import PatchError
 
 
@@ -255,10 +255,10 @@ def test_a_disk_that_is_too_small(run, roots, small_disk):
 
 
 def test_a_disk_that_fills_up_on_the_way(bigearthnet, run, roots, small_disk, monkeypatch):
-    from rs_tensor_encoder.encoder import encode
+    from rs_tensor_encoder.encoding.encode import encode
     from rs_tensor_encoder.errors import OutOfSpaceError
 
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     filler = small_disk / "filler"
 
     def fill(_patches, _size):
@@ -314,20 +314,20 @@ class Late(threading.Event):
 
 
 def test_a_request_while_another_is_heard(monkeypatch):
-    monkeypatch.setattr(interrupts.threading, "Event", Late)
+    monkeypatch.setattr(signals.threading, "Event", Late)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), interrupts.interruptible():
+    with pytest.raises(KeyboardInterrupt), signals.interruptible():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_request_that_is_passed_on_counts_once(monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(interrupts.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(signals.time, "monotonic", lambda: clock[0])
     # Whatever other tests have asked for, by a clock that may be far ahead.
-    monkeypatch.setattr(interrupts, "_last", float("-inf"))
+    monkeypatch.setattr(signals, "_last", float("-inf"))
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    with interrupts.interruptible() as stop:
+    with signals.interruptible() as stop:
         signal.raise_signal(signal.SIGINT)
         clock[0] += 0.01
         signal.raise_signal(signal.SIGINT)
@@ -336,7 +336,7 @@ def test_a_request_that_is_passed_on_counts_once(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     monkeypatch.delattr(sys, "frozen")
-    with interrupts.interruptible():
+    with signals.interruptible():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

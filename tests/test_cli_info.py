@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 
 
 def test_a_finished_database(run, roots, made_up, tmp_path):
@@ -30,7 +30,7 @@ def test_a_finished_database(run, roots, made_up, tmp_path):
 
 
 def test_a_partial_database(run, bigearthnet, tmp_path, monkeypatch):
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     stop = threading.Event()
     encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
     found = json.loads(run("info", tmp_path / "out", "--json").out)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rs_tensor_encoder.layout import builtin, parse
+from rs_tensor_encoder.layouts.parser import builtin, parse
 from test_guess import write
 from trees import PATCHES, grow
 
@@ -180,7 +180,7 @@ bands = ["M"]
 
 
 def test_a_large_tree_is_looked_at_in_part(run, layouts, tmp_path, monkeypatch):
-    monkeypatch.setattr("rs_tensor_encoder.trial._BUDGET", 30)
+    monkeypatch.setattr("rs_tensor_encoder.inference.evaluate._BUDGET", 30)
     for number in range(40):
         grow(layouts["eurosat-ms"], tmp_path, f"SeaLake/SeaLake_{number}")
     outcome = run("layouts", "--try", "eurosat-ms", tmp_path)

@@ -8,13 +8,14 @@ import pytest
 
 from harm import Range, compiled, write_source
 from oracles import records
-from rs_tensor_encoder import encoder, journal
-from rs_tensor_encoder.database import Writer
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding import encode as encode_module
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.journal import Journal
-from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.opening import verify
+from rs_tensor_encoder.storage import journal
+from rs_tensor_encoder.storage.environment import verify
+from rs_tensor_encoder.storage.journal import Journal
+from rs_tensor_encoder.storage.manifest import Manifest
+from rs_tensor_encoder.storage.writer import Writer
 
 # ---- the order of real calls ---------------------------------------------------------
 
@@ -98,7 +99,7 @@ def test_the_manifest_that_says_complete_comes_last(calls):
 @pytest.fixture
 def small_batches(monkeypatch):
     """A commit per patch."""
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1)
 
 
 def entries_of(partial, directory):
@@ -120,7 +121,7 @@ def test_every_record_has_its_entry_before_it_is_committed(bigearthnet, tmp_path
         original(self, batch)
         commits.append(len(batch))
 
-    monkeypatch.setattr(encoder.Writer, "append", append)
+    monkeypatch.setattr(encode_module.Writer, "append", append)
     assert encode(bigearthnet, str(tmp_path / "out")).complete
     assert commits == [1] * 12
 
@@ -138,7 +139,7 @@ def test_a_death_right_behind_a_commit_costs_nothing(bigearthnet, tmp_path, monk
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(encoder.Writer, "append", append)
+        patch.setattr(encode_module.Writer, "append", append)
         with pytest.raises(KeyboardInterrupt):
             encode(bigearthnet, str(tmp_path / "out"))
     assert list(records(tmp_path / "out.partial")) == done
@@ -240,7 +241,7 @@ def test_what_was_written_in_parts_is_gone_on_with(bigearthnet, tmp_path, monkey
 
     write = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(encoder.Writer, "append", append)
+        patch.setattr(encode_module.Writer, "append", append)
         patch.setattr(os, "write", lambda file, data: write(file, data[: max(1, len(data) // 2)]))
         with pytest.raises(KeyboardInterrupt):
             encode(bigearthnet, str(tmp_path / "out"))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rs_tensor_encoder import crew
-from rs_tensor_encoder.batches import Batch
-from rs_tensor_encoder.crew import Crew
+from rs_tensor_encoder.encoding import concurrency
+from rs_tensor_encoder.encoding.batching import Batch
+from rs_tensor_encoder.encoding.concurrency import Crew
 
 MEGABYTE = Batch([], [], 1 << 20)
 
@@ -13,9 +13,9 @@ MEGABYTE = Batch([], [], 1 << 20)
 def clock(monkeypatch):
     """Wall and processor time, to be set at will; two processors."""
     now = {"wall": 0.0, "cpu": 0.0}
-    monkeypatch.setattr(crew.time, "perf_counter", lambda: now["wall"])
-    monkeypatch.setattr(crew.time, "process_time", lambda: now["cpu"])
-    monkeypatch.setattr(crew, "processors", lambda: 2)
+    monkeypatch.setattr(concurrency.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(concurrency.time, "process_time", lambda: now["cpu"])
+    monkeypatch.setattr(concurrency, "processors", lambda: 2)
     return now
 
 

@@ -7,9 +7,9 @@ import sys
 import lmdb
 import pytest
 
-from rs_tensor_encoder.database import Writer, space_for
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.opening import can_verify, open_reading, verify
+from rs_tensor_encoder.storage.environment import can_verify, open_reading, verify
+from rs_tensor_encoder.storage.writer import Writer, space_for
 
 
 def fill(directory, count, length=5000, size=1 << 20):
@@ -32,7 +32,7 @@ def test_records_are_read_by_plain_lmdb(tmp_path):
 
 def test_the_format_is_the_old_one_whatever_the_environment_says(tmp_path):
     code = (
-        "import sys; from rs_tensor_encoder.database import Writer\n"
+        "import sys; from rs_tensor_encoder.storage.writer import Writer\n"
         "with Writer(sys.argv[1], 1 << 20) as writer: writer.append([(b'k', memoryview(b'v'))])"
     )
     environment = os.environ | {"LMDB_DEFAULT_LIB_VERSION": "1"}
@@ -62,7 +62,7 @@ def test_keys_may_come_late(tmp_path):
 
 
 def test_the_map_grows(tmp_path, monkeypatch):
-    monkeypatch.setattr("rs_tensor_encoder.database._GROWTH", 1 << 20)
+    monkeypatch.setattr("rs_tensor_encoder.storage.writer._GROWTH", 1 << 20)
     with Writer(str(tmp_path), -(50 << 20)) as writer:
         for i in range(40):
             writer.append([(b"%04d" % i, memoryview(bytes(1 << 20)))])

@@ -15,15 +15,15 @@ import tifffile
 
 import storages
 from oracles import records, value_of
-from rs_tensor_encoder import decoders, tiff_tags
-from rs_tensor_encoder.checker import check
-from rs_tensor_encoder.decoder_order import DecoderOrder
-from rs_tensor_encoder.decoders import NAMES, DecoderError
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.doubts import doubt
-from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.checking import decoders, tiff_tags
+from rs_tensor_encoder.checking.against_sources import check
+from rs_tensor_encoder.checking.decoder_limits import doubt
+from rs_tensor_encoder.checking.decoder_order import DecoderOrder
+from rs_tensor_encoder.checking.decoders import NAMES, DecoderError
+from rs_tensor_encoder.encoding.encode import encode
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 from tiff_factory import LONG, SHORT, ramp, strips
 
 #: Files whose storage is chosen at random, besides those of rare kinds.

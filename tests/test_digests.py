@@ -6,16 +6,16 @@ import struct
 import pytest
 from xxhash import xxh3_128
 
-from rs_tensor_encoder import digests
-from rs_tensor_encoder.digests import Digests, Entry, digest_of
 from rs_tensor_encoder.errors import EncoderError, TargetError
+from rs_tensor_encoder.storage import digest_file
+from rs_tensor_encoder.storage.digest_file import Digests, Entry, digest_of
 
 ENTRIES = [Entry(f"key {i:03}".encode(), 7 * i, digest_of(bytes(7 * i))) for i in range(5)]
 
 
 @pytest.fixture
 def path(tmp_path):
-    digests.write(str(tmp_path / "x"), ENTRIES, len(ENTRIES))
+    digest_file.write(str(tmp_path / "x"), ENTRIES, len(ENTRIES))
     return tmp_path / "x"
 
 
@@ -92,7 +92,7 @@ def test_entries_that_must_not_be_written(tmp_path):
         (ENTRIES, 6, "digests of 5 records, not of 6"),
     ):
         with pytest.raises(EncoderError, match=reason):
-            digests.write(str(tmp_path / "x"), entries, count)
+            digest_file.write(str(tmp_path / "x"), entries, count)
         assert not (tmp_path / "x").exists()
 
 

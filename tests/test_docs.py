@@ -9,10 +9,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from rs_tensor_encoder.cli.datasets import families, take_sources
-from rs_tensor_encoder.cli.layouts import tensors
-from rs_tensor_encoder.layout import builtin
-from rs_tensor_encoder.templates import shorten
+from rs_tensor_encoder.cli.commands.layouts import tensors
+from rs_tensor_encoder.cli.source_options import families, take_sources
+from rs_tensor_encoder.layouts.parser import builtin
+from rs_tensor_encoder.layouts.templates import shorten
 from test_guess import write
 
 ROOT = Path(__file__).parent.parent
@@ -63,12 +63,12 @@ def test_every_block_runs_in_order(made_up, tmp_path):
 
 
 def test_keys_of_layouts_are_all_described():
-    from rs_tensor_encoder import entries, layout
+    from rs_tensor_encoder.layouts import files_section, parser
 
     text = README.partition("| in a layout |")[2].partition("\n\n")[0]
-    for key in (*layout._REQUIRED, *layout._OPTIONAL, *entries._EXPECTED):
+    for key in (*parser._REQUIRED, *parser._OPTIONAL, *files_section._EXPECTED):
         assert f"`{key}`" in text
-        assert key in layout.__doc__
+        assert key in parser.__doc__
 
 
 def test_installing_is_described_as_the_makefile_does_it():

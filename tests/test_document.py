@@ -2,8 +2,8 @@
 
 import pytest
 
-from rs_tensor_encoder.document import Document
 from rs_tensor_encoder.errors import LayoutError
+from rs_tensor_encoder.layouts.toml_document import Document
 
 TEXT = """\
 # a comment

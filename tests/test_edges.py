@@ -9,7 +9,7 @@ import tifffile
 
 from oracles import our_bands, value_of
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.batches import encode_batch
+from rs_tensor_encoder.encoding.batching import encode_batch
 from rs_tensor_encoder.errors import PatchError
 from tiff_factory import SHORT, ramp, strips
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder import encoder, hosts, locking, target
-from rs_tensor_encoder.batches import cut, estimate
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding import encode as encode_module
+from rs_tensor_encoder.encoding.batching import cut, estimate
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.sources import Plan, Source
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Plan, Source
+from rs_tensor_encoder.storage import hosts, locking, target
+from rs_tensor_encoder.storage.manifest import Manifest
 from tiff_factory import ramp, strips
 
 
@@ -55,7 +56,7 @@ def interrupted(plan, target, *, after):
 @pytest.fixture
 def small_batches(monkeypatch):
     """A batch per patch, a commit per patch or two: a small sample has many."""
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 100_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 100_000)
 
 
 def test_values_are_those_of_rasterio_and_safetensors(plan_of, made_up, tmp_path):
@@ -191,7 +192,7 @@ def test_after_a_power_loss_it_begins_anew_and_says_so(bigearthnet, tmp_path, mo
     assert report.complete
     assert "this machine was restarted since the last run, or is another one" in report.notes[-1]
     # Where a system does not tell its boots apart, it is not trusted either.
-    monkeypatch.setattr("rs_tensor_encoder.manifest.boot_id", lambda: "unknown")
+    monkeypatch.setattr("rs_tensor_encoder.storage.manifest.boot_id", lambda: "unknown")
     interrupted(bigearthnet, str(tmp_path / "two"), after=2)
     state = Manifest.load(str(tmp_path / "two.partial"))
     state.boot = "unknown"
@@ -265,7 +266,7 @@ def test_another_encoder_has_finished_before_we_begin(bigearthnet, tmp_path, mon
         (tmp_path / "out" / "data.mdb").touch()
         return original(partial)
 
-    monkeypatch.setattr(encoder, "locked", locked)
+    monkeypatch.setattr(encode_module, "locked", locked)
     with pytest.raises(TargetError, match="exists already"):
         encode(bigearthnet, str(tmp_path / "out"))
     assert os.listdir(tmp_path) == ["out"]
@@ -288,7 +289,7 @@ def test_targets_that_will_not_do(bigearthnet, made_up, tmp_path):
 
 def test_too_little_room_is_noticed_before_anything_is_written(bigearthnet, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "rs_tensor_encoder.space.os.statvfs",
+        "rs_tensor_encoder.util.disk_space.os.statvfs",
         lambda _: os.statvfs_result((4096, 1000, 10**6, 100, 100, 0, 0, 0, 0, 255)),
     )
     with pytest.raises(OutOfSpaceError, match="nothing was written"):
@@ -376,9 +377,9 @@ def test_a_failed_commit_ends_the_run(bigearthnet, tmp_path, monkeypatch):
             raise OutOfSpaceError("full")
         original(self, batch)
 
-    original = encoder.Writer.append
-    monkeypatch.setattr(encoder.Writer, "append", append)
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    original = encode_module.Writer.append
+    monkeypatch.setattr(encode_module.Writer, "append", append)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     with pytest.raises(OutOfSpaceError, match=r"^full$"):
         encode(bigearthnet, str(tmp_path / "out"))
     assert len(calls) == 3
@@ -407,7 +408,7 @@ def test_batches_depend_on_the_plan_alone(bigearthnet):
 
 def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
     plan = plan_of(hyspecnet=made_up.hyspecnet, bigearthnet_s1=made_up.sentinel_1)
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1000)
     encode(plan, str(tmp_path / "out"), workers=2)
     assert records(tmp_path / "out") == expected_records(plan)
 
@@ -415,7 +416,7 @@ def test_large_values_grow_the_buffer(plan_of, made_up, tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [None, 1, 2, 16])
 def test_many_small_batches_all_arrive(plan_of, many_patches, tmp_path, monkeypatch, workers):
     """A batch and a commit per patch: whatever the order in which they are done."""
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1)
     plan = plan_of(bigearthnet_s1=many_patches)
     few = Plan(plan.sources, plan.patches[::4])
     report = encode(few, str(tmp_path / "out"), workers=workers)

@@ -7,8 +7,8 @@ import pytest
 
 from oracles import records
 from rs_tensor_encoder.errors import LayoutError, SourceError
-from rs_tensor_encoder.expressions import Expression
-from rs_tensor_encoder.layout import builtin, parse
+from rs_tensor_encoder.layouts.linear_regex import Expression
+from rs_tensor_encoder.layouts.parser import builtin, parse
 from tiff_factory import ramp, strips
 from trees import PATCHES
 

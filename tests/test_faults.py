@@ -18,10 +18,10 @@ import safetensors.numpy
 from harm import PATIENCE, TALLY, Range, compiled, spread, trials, without_privileges, write_source
 from oracles import records, value_of
 from power_loss import lose_power
-from rs_tensor_encoder import journal
-from rs_tensor_encoder.batches import _PROBES
-from rs_tensor_encoder.manifest import FAILURES
-from rs_tensor_encoder.opening import open_environment
+from rs_tensor_encoder.encoding.batching import _PROBES
+from rs_tensor_encoder.storage import journal
+from rs_tensor_encoder.storage.environment import open_environment
+from rs_tensor_encoder.storage.manifest import FAILURES
 from tiff_factory import strips
 
 

@@ -5,8 +5,9 @@ import resource
 
 import pytest
 
-from rs_tensor_encoder import _tiff, flushing
-from rs_tensor_encoder.flushing import WriteBack
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.storage import writeback
+from rs_tensor_encoder.storage.writeback import WriteBack
 
 STEP = 16 << 20
 
@@ -21,7 +22,7 @@ def parts(monkeypatch):
         original(file, begin, end)
 
     original = _tiff.write_back
-    monkeypatch.setattr(flushing._tiff, "write_back", write_back)
+    monkeypatch.setattr(writeback._tiff, "write_back", write_back)
     return found
 
 
@@ -70,7 +71,7 @@ def test_it_goes_on_without_descriptors_or_threads(tmp_path, parts, monkeypatch)
     for _ in range(2):
         with WriteBack(str(path)) as disk:
             grow(path, disk, STEP)
-        monkeypatch.setattr(flushing.Alive, "start", refuse)
+        monkeypatch.setattr(writeback.Alive, "start", refuse)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:

@@ -12,17 +12,19 @@ import tifffile
 
 from hostile import structure
 from oracles import our_bands, our_value, rasterio_bands, value_of
-from rs_tensor_encoder import _tiff, database, encoder, target
-from rs_tensor_encoder.checker import check
-from rs_tensor_encoder.comparison import compare
-from rs_tensor_encoder.database import Writer
-from rs_tensor_encoder.decoders import decoder
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder import layouts as layout_package
+from rs_tensor_encoder.checking.against_sources import check
+from rs_tensor_encoder.checking.compare import compare
+from rs_tensor_encoder.checking.decoders import decoder
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import EncoderError, OutOfSpaceError, PatchError, TargetError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.opening import can_verify
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
+from rs_tensor_encoder.storage import target
+from rs_tensor_encoder.storage.environment import can_verify
+from rs_tensor_encoder.storage.writer import Writer
 from tiff_factory import LONG, SHORT, ramp, strips
 
 # ---- finishing --------------------------------------------------------------
@@ -45,7 +47,7 @@ def test_a_record_that_got_lost_is_noticed(bigearthnet, tmp_path, monkeypatch):
 
 def test_all_is_on_the_disk_before_the_target_appears(bigearthnet, tmp_path, monkeypatch):
     calls = []
-    original = {"sync": Writer.sync, "directory": target.syncing.sync_directory}
+    original = {"sync": Writer.sync, "directory": target.sync.sync_directory}
 
     def sync(self):
         original["sync"](self)
@@ -56,7 +58,7 @@ def test_all_is_on_the_disk_before_the_target_appears(bigearthnet, tmp_path, mon
         return original["directory"](path)
 
     monkeypatch.setattr(Writer, "sync", sync)
-    monkeypatch.setattr(target.syncing, "sync_directory", directory)
+    monkeypatch.setattr(target.sync, "sync_directory", directory)
     encode(bigearthnet, str(tmp_path / "out"))
     # The manifest that says "complete" comes behind the data, the rename behind both.
     order = [call for call in calls if call[0] != "out.partial"]
@@ -71,7 +73,7 @@ def test_a_partial_of_another_layout_is_refused(layouts, own_sample, tmp_path):
     paths = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))
     paths[0].rename(paths[0].with_suffix(".away"))
     assert not encode(plan, str(tmp_path / "out")).complete
-    text = (Path(encoder.__file__).parent / "layouts" / "bigearthnet-s1.toml").read_bytes()
+    text = (Path(layout_package.__file__).parent / "builtin" / "bigearthnet-s1.toml").read_bytes()
     changed = parse("bigearthnet-s1", text.replace(b'["VV", "VH"]', b'["VH", "VV"]'))
     with pytest.raises(TargetError, match="was begun from other sources"):
         encode(discover([Source(changed, own_sample.sentinel_1)]), str(tmp_path / "out"))
@@ -83,7 +85,7 @@ def test_a_full_disk_that_lmdb_calls_an_error_of_input_and_output(tmp_path, monk
         f_blocks, f_bavail, f_frsize = 10**12, free // 4096, 4096
 
     with Writer(str(tmp_path), 1 << 20) as writer:
-        monkeypatch.setattr(database.os, "statvfs", lambda _: Stat)
+        monkeypatch.setattr("rs_tensor_encoder.storage.writer.os.statvfs", lambda _: Stat)
         error = writer._translated(lmdb.Error("mdb_txn_commit: Input/output error"), 1000)
     assert isinstance(error, TargetError if free else OutOfSpaceError)
 

@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.expressions import Expression
-from rs_tensor_encoder.guess import guess
-from rs_tensor_encoder.layout import builtin, parse
-from rs_tensor_encoder.patterns import generalise
-from rs_tensor_encoder.sources import Source
-from rs_tensor_encoder.trial import attempt
+from rs_tensor_encoder.inference.evaluate import attempt
+from rs_tensor_encoder.inference.infer import guess
+from rs_tensor_encoder.inference.regex_builder import generalise
+from rs_tensor_encoder.layouts.linear_regex import Expression
+from rs_tensor_encoder.layouts.parser import builtin, parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 from trees import PATCHES, grow
 
 

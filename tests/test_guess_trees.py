@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 
 from guess_trees import SHAPES, Shape, grid, plant
 from oracles import records
-from rs_tensor_encoder import guess as module
-from rs_tensor_encoder import proposals, survey
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.entries import EXTENSIONS, stem
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.guess import guess
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.sources import Source
-from rs_tensor_encoder.survey import look
-from rs_tensor_encoder.templates import expand
-from rs_tensor_encoder.trial import attempt
-from rs_tensor_encoder.validation import validate
+from rs_tensor_encoder.inference import infer as module
+from rs_tensor_encoder.inference import propose
+from rs_tensor_encoder.inference.evaluate import attempt
+from rs_tensor_encoder.inference.infer import guess
+from rs_tensor_encoder.inference.validate import validate
+from rs_tensor_encoder.inspection import tree_sample
+from rs_tensor_encoder.inspection.tree_sample import look
+from rs_tensor_encoder.layouts.files_section import EXTENSIONS, stem
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.layouts.templates import expand
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 
 def held(root):
@@ -252,7 +253,7 @@ def test_a_part_of_a_large_tree(tmp_path, monkeypatch):
     """Of what was not looked at nothing is known, but what was looked at is described right."""
     root = plant(Shape(grid("{c}/{n}.tif", 3, c="a b c d e f", n=range(3)), 0), tmp_path)
     monkeypatch.setattr(module, "_BUDGET", 15)
-    monkeypatch.setattr(survey, "_SHARE", 3)
+    monkeypatch.setattr(tree_sample, "_SHARE", 3)
     text, remarks = guess(str(root))
     assert parse("proposed", text.encode()).key == "{folder1}_{name}"
     assert remarks == ["not all was looked at, but 9 files"]
@@ -261,7 +262,7 @@ def test_a_part_of_a_large_tree(tmp_path, monkeypatch):
 def test_files_are_looked_into_one_of_a_kind_where_there_are_many(tmp_path, monkeypatch):
     files = grid("{c}/{n}.tif", 3, c="a b c d", n=range(9)) | grid("m/mask_{n}.tif", n=range(9))
     root = plant(Shape(files, 0), tmp_path)
-    monkeypatch.setattr(proposals, "_FILES", 8)
+    monkeypatch.setattr(propose, "_FILES", 8)
     _, _, plan, left = held(root)
     assert (len(plan.patches), len(left)) == (36, 9)
 

@@ -12,10 +12,10 @@ import pytest
 
 from harm import PATIENCE, Range, compiled, write_source
 from oracles import records
-from rs_tensor_encoder import hosts, opening, target
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
-from rs_tensor_encoder.manifest import NAME, Manifest
+from rs_tensor_encoder.storage import environment, hosts, target
+from rs_tensor_encoder.storage.manifest import NAME, Manifest
 
 HERE = Manifest([], boot="b", host="here")
 
@@ -164,9 +164,9 @@ def test_an_encoder_that_still_runs_is_respected(bigearthnet, tmp_path, monkeypa
     def second(*_):
         if not told:
             with monkeypatch.context() as patch:
-                patch.setattr("rs_tensor_encoder.manifest.host_name", lambda: "another")
-                patch.setattr("rs_tensor_encoder.manifest.boot_id", lambda: "another boot")
-                patch.setattr("rs_tensor_encoder.locking._take", lambda *_: True)
+                patch.setattr("rs_tensor_encoder.storage.manifest.host_name", lambda: "another")
+                patch.setattr("rs_tensor_encoder.storage.manifest.boot_id", lambda: "another boot")
+                patch.setattr("rs_tensor_encoder.storage.locking._take", lambda *_: True)
                 before = sorted(os.listdir(f"{out}.partial"))
                 with pytest.raises(TargetError, match=f"on the host {os.uname().nodename}, is wri"):
                     encode(bigearthnet, str(out), restart=restart, tell=told.append)
@@ -253,7 +253,7 @@ def test_a_request_to_end_ends_the_wait(left):
 def test_a_run_that_is_ended_while_it_waits(bigearthnet, tmp_path):
     partial = tmp_path / "out.partial"
     partial.mkdir()
-    state = Manifest.of(bigearthnet.sources)
+    state = Manifest.begin([source.entry() for source in bigearthnet.sources])
     state.boot, state.host = "another", "there"
     state.save(str(partial))
     before = (partial / NAME).read_bytes()
@@ -387,8 +387,8 @@ def test_a_manifest_without_a_host_is_read(tmp_path):
 
 def test_without_a_verifier_only_what_is_proved_is_gone_on_with(bigearthnet, tmp_path, monkeypatch):
     encode(bigearthnet, str(tmp_path / "out"))
-    monkeypatch.setattr(opening, "can_verify", lambda: False)
-    monkeypatch.setattr("rs_tensor_encoder.structure.proved", lambda *_: False)
+    monkeypatch.setattr(environment, "can_verify", lambda: False)
+    monkeypatch.setattr("rs_tensor_encoder.storage.structure.proved", lambda *_: False)
     assert target.verify(str(tmp_path / "out"), strict=True) == [
         "its structure cannot be proved without lmdb 3.0 or newer"
     ]

@@ -7,14 +7,14 @@ from itertools import pairwise
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from rs_tensor_encoder import digests
 from rs_tensor_encoder.errors import OutOfSpaceError
-from rs_tensor_encoder.journal import NAME, UNKNOWN, Journal
+from rs_tensor_encoder.storage import digest_file
+from rs_tensor_encoder.storage.journal import NAME, UNKNOWN, Journal
 
 
 def note(journal, text, mark):
     """Add the entries of one commit: a key per letter."""
-    fact = struct.pack("<16sQQ", digests.digest_of(b"abcd"), 4, mark)
+    fact = struct.pack("<16sQQ", digest_file.digest_of(b"abcd"), 4, mark)
     journal.append([letter.encode() for letter in text], fact * len(text))
 
 
@@ -35,7 +35,7 @@ def test_entries_come_sorted_and_the_newest_counts(tmp_path):
 
 
 def test_an_entry_says_what_the_value_is(tmp_path):
-    digest = digests.digest_of(b"cdef")
+    digest = digest_file.digest_of(b"cdef")
     facts = digest + struct.pack("<QQ", 4, 9) + bytes(16) + struct.pack("<QQ", 2**40, 2**64 - 1)
     with Journal(str(tmp_path)) as journal:
         journal.append([b"a", b"c" * 511], facts)
@@ -94,8 +94,8 @@ def test_what_an_older_build_has_written_is_not_believed(tmp_path):
 
 
 def test_digests_stand_in_for_a_journal(tmp_path):
-    entries = [digests.Entry(key, 1, bytes(16)) for key in (b"a", b"b")]
-    digests.write(str(tmp_path / digests.NAME), entries, 2)
+    entries = [digest_file.Entry(key, 1, bytes(16)) for key in (b"a", b"b")]
+    digest_file.write(str(tmp_path / digest_file.NAME), entries, 2)
     assert found(tmp_path) == {"a": UNKNOWN, "b": UNKNOWN}
     with Journal(str(tmp_path)) as journal:
         note(journal, "bc", 5)

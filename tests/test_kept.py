@@ -12,14 +12,15 @@ import pytest
 import safetensors.numpy
 
 from oracles import records
-from rs_tensor_encoder import journal, kept, target
-from rs_tensor_encoder.digests import Digests, digest_of
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding import reuse
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import PatchError, SourceError, TargetError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.manifest import Manifest
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
+from rs_tensor_encoder.storage import journal, target
+from rs_tensor_encoder.storage.digest_file import Digests, digest_of
+from rs_tensor_encoder.storage.manifest import Manifest
 from tiff_factory import ramp, strips
 from trees import SIBLINGS
 
@@ -39,7 +40,7 @@ def begun(plan, tmp_path, monkeypatch):
 def partly(plan, path, monkeypatch, count):
     """Encode some patches, then stop."""
     with monkeypatch.context() as patch:
-        patch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+        patch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1)
         patch.setattr(target, "verify", lambda _: ["stopped by the test"])
         stop = threading.Event()
         done = []
@@ -159,7 +160,7 @@ def test_a_file_that_cannot_be_looked_at_changes_nothing(plan, begun, monkeypatc
             return [PatchError("x", "cannot be looked at: Input/output error", 5)] * len(files)
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "new_encoder", lambda _: Blind())
+        patch.setattr(reuse, "new_encoder", lambda _: Blind())
         with pytest.raises(SourceError, match="nothing is lost"):
             encode(plan, str(begun))
     assert path.read_bytes() == before
@@ -245,7 +246,7 @@ def test_a_journal_that_a_kill_has_left_does_no_harm(plan, tmp_path, monkeypatch
 
 
 def test_a_stop_while_looking_keeps_all(plan, begun, monkeypatch):
-    monkeypatch.setattr(kept, "_CHUNK", 2)
+    monkeypatch.setattr(reuse, "_CHUNK", 2)
     stop = threading.Event()
     report = encode(plan, str(begun), kept=lambda *_: stop.set(), stop=stop)
     assert report.interrupted

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rs_tensor_encoder.errors import LayoutError
-from rs_tensor_encoder.layout import builtin, parse, read, stem
+from rs_tensor_encoder.layouts.parser import builtin, parse, read, stem
 
 GOOD = """
 title = "A dataset"

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from oracles import rasterio_bands, records, value_of
-from rs_tensor_encoder.entries import stem
-from rs_tensor_encoder.layout import builtin
-from rs_tensor_encoder.recognise import tail
+from rs_tensor_encoder.inspection.identify import tail
+from rs_tensor_encoder.layouts.files_section import stem
+from rs_tensor_encoder.layouts.parser import builtin
 from trees import PATCHES, grow
 
 NAMES = [layout.name for layout in builtin()]

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harm import without_privileges
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.left_aside import LeftAside, Reason
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.left_aside import LeftAside, Reason
+from rs_tensor_encoder.sources.plan import Source
 from tiff_factory import ramp, strips
 from trees import SIBLINGS, write
 

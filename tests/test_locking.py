@@ -13,10 +13,10 @@ import pytest
 
 from harm import PATIENCE, Range, compiled, trials, write_source
 from oracles import records
-from rs_tensor_encoder import locking
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
-from rs_tensor_encoder.machine import has_ended, this_process
-from rs_tensor_encoder.opening import open_environment
+from rs_tensor_encoder.storage import locking
+from rs_tensor_encoder.storage.environment import open_environment
+from rs_tensor_encoder.util.system import has_ended, this_process
 
 # What the file system lacks: each leaves another kind of lock.
 WITHOUT = ["", "flock=38", "locks=37", "flock=38,locks=38", "flock=95,locks=95"]

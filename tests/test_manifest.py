@@ -6,7 +6,7 @@ import os
 import pytest
 
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.manifest import NAME, Manifest, boot_id, tensor_table, write_json
+from rs_tensor_encoder.storage.manifest import NAME, Manifest, boot_id, tensor_table, write_json
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -17,8 +17,8 @@ import safetensors.numpy
 import tifffile
 
 from oracles import records, signed
-from rs_tensor_encoder.machine import boot_id
-from rs_tensor_encoder.manifest import Manifest
+from rs_tensor_encoder.storage.manifest import Manifest
+from rs_tensor_encoder.util.system import boot_id
 from tiff_factory import LONG, ramp, strips
 
 
@@ -88,7 +88,7 @@ def test_an_image_that_its_file_cannot_hold(own_sample, run, tmp_path):
 
 
 def test_one_large_patch_among_small_ones(plan_of, own_sample, tmp_path):
-    from rs_tensor_encoder.encoder import encode
+    from rs_tensor_encoder.encoding.encode import encode
 
     path = sorted(Path(own_sample.sentinel_1).rglob("*_VV.tif"))[-1]
     tifffile.imwrite(path, np.ones((2000, 3000), "f4"))
@@ -245,9 +245,9 @@ def test_odd_values_in_the_database_of_another_tool(run, tmp_path):
 def test_odd_values_in_a_partial_database(bigearthnet, run, roots, tmp_path, monkeypatch):
     import threading
 
-    from rs_tensor_encoder.encoder import encode
+    from rs_tensor_encoder.encoding.encode import encode
 
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     stop = threading.Event()
     encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
     with lmdb.open(str(tmp_path / "out.partial")) as env, env.begin(write=True) as txn:

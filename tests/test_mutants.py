@@ -83,7 +83,7 @@ SMALL = """
 [[mutant]]
 name = "is-noticed"
 harm = "What people read is not what it says."
-file = "src/rs_tensor_encoder/plain.py"
+file = "src/rs_tensor_encoder/util/text.py"
 old = 'return f"{number:,} {noun}"'
 new = 'return f"{number} {noun}"'
 tests = ["tests/test_plain.py"]
@@ -91,7 +91,7 @@ tests = ["tests/test_plain.py"]
 [[mutant]]
 name = "is-not-noticed"
 harm = "Nobody looks."
-file = "src/rs_tensor_encoder/closing.py"
+file = "src/rs_tensor_encoder/util/closeable.py"
 old = "        self.close()"
 new = "        pass"
 tests = ["tests/test_plain.py"]

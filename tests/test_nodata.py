@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from oracles import our_bands, rasterio_bands
-from rs_tensor_encoder.nodata import disputed, fill_value
+from rs_tensor_encoder.checking.nodata import disputed, fill_value
 from tiff_factory import ASCII, SHORT, strips
 
 #: Texts that are put together by chance.

@@ -11,10 +11,10 @@ import safetensors.numpy
 
 from harm import without_privileges
 from oracles import records
-from rs_tensor_encoder.discovery import discover
-from rs_tensor_encoder.encoder import encode
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.encoding.encode import encode
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 from tiff_factory import ramp, strips
 from trees import SIBLINGS
 
@@ -51,7 +51,7 @@ def test_a_look_that_fails(tree, tmp_path, monkeypatch, number):
             raise OSError(number, os.strerror(number))
         return lstat(path)
 
-    monkeypatch.setattr("rs_tensor_encoder.sources.os.lstat", failing)
+    monkeypatch.setattr("rs_tensor_encoder.sources.plan.os.lstat", failing)
     formats = [files.format for files in plan.files_of(plan.patches)]
     assert formats == [number in UNKNOWN, 1, 0]
     if number in UNKNOWN:

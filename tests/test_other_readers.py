@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oracles import records
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 
 HERE = Path(__file__).parent
 

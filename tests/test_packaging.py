@@ -161,7 +161,10 @@ def test_a_wheel_has_the_package_and_nothing_else(wheel):
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"rs_tensor_encoder/py.typed", "rs_tensor_encoder/layouts/hyspecnet.toml"} <= wanted
+    assert {
+        "rs_tensor_encoder/py.typed",
+        "rs_tensor_encoder/layouts/builtin/hyspecnet.toml",
+    } <= wanted
     found = {name for name in names if not name.startswith(about)}
     assert found - {"rs_tensor_encoder/_tiff.abi3.so"} == wanted
     assert f"{about}/licenses/LICENSE" in names

@@ -8,21 +8,21 @@ import pytest
 import safetensors.numpy
 
 from oracles import problems
-from rs_tensor_encoder import digests
-from rs_tensor_encoder.digests import Digests, Entry, digest_of
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.opening import DATA, open_environment
-from rs_tensor_encoder.structure import proved
-from rs_tensor_encoder.values import header_of
+from rs_tensor_encoder.storage import digest_file
+from rs_tensor_encoder.storage.digest_file import Digests, Entry, digest_of
+from rs_tensor_encoder.storage.environment import DATA, open_environment
+from rs_tensor_encoder.storage.safetensors_header import header_of
+from rs_tensor_encoder.storage.structure import proved
 
 ENTRIES = [Entry(f"key {i:05}".encode(), i, digest_of(str(i).encode())) for i in range(400)]
 
 
 @pytest.mark.parametrize("piece", [1, 33, 35, 36, 1000, 14_000, 1 << 20])
 def test_digests_are_the_same_whatever_the_pieces(tmp_path, monkeypatch, piece):
-    whole = digests.write(str(tmp_path / "whole"), ENTRIES, len(ENTRIES))
-    monkeypatch.setattr(digests, "_PIECE", piece)
-    assert digests.write(str(tmp_path / "x"), ENTRIES, len(ENTRIES)) == whole
+    whole = digest_file.write(str(tmp_path / "whole"), ENTRIES, len(ENTRIES))
+    monkeypatch.setattr(digest_file, "_PIECE", piece)
+    assert digest_file.write(str(tmp_path / "x"), ENTRIES, len(ENTRIES)) == whole
     data = (tmp_path / "x").read_bytes()
     assert data == (tmp_path / "whole").read_bytes()
     found = Digests(str(tmp_path / "x"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rs_tensor_encoder.plain import counted, sized
+from rs_tensor_encoder.util.text import counted, sized
 
 
 @pytest.mark.parametrize(

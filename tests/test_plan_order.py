@@ -2,10 +2,10 @@
 
 import pytest
 
-from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.plan import Source
 
 LAYOUT = """
 title = "Letters"

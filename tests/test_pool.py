@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from rs_tensor_encoder import pool as pool_module
-from rs_tensor_encoder import worker as worker_module
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.pool import Pool
-from rs_tensor_encoder.worker import StartError, WorkerError
+from rs_tensor_encoder.util import process_pool as pool_module
+from rs_tensor_encoder.util import worker_process as worker_module
+from rs_tensor_encoder.util.process_pool import Pool
+from rs_tensor_encoder.util.worker_process import StartError, WorkerError
 
 #: Seconds after which something that should have happened counts as not happening.
 PATIENCE = 60
@@ -271,7 +271,7 @@ PARENT = """
 import os, sys, time
 sys.path.insert(0, {tests!r})
 import test_pool
-from rs_tensor_encoder.pool import Pool
+from rs_tensor_encoder.util.process_pool import Pool
 
 def items():
     yield {path!r}
@@ -329,7 +329,7 @@ def test_standard_streams_that_are_closed(tmp_path, streams):
 import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 import test_pool
-from rs_tensor_encoder.pool import Pool
+from rs_tensor_encoder.util.process_pool import Pool
 with Pool(2, test_pool.begin, (), test_pool.noisy_square) as pool:
     found = [result for _, result in pool.map(range(9))]
 open({str(tmp_path / "found")!r}, "w").write(repr(found))

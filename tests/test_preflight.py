@@ -10,9 +10,9 @@ import pytest
 
 from harm import without_privileges
 from oracles import records
-from rs_tensor_encoder import preflight
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import TargetError
+from rs_tensor_encoder.storage import preflight
 
 
 def test_an_empty_directory_is_replaced(run, roots, tmp_path):
@@ -37,7 +37,7 @@ def test_a_directory_that_fills_meanwhile_is_not_replaced(bigearthnet, tmp_path,
         (out / "theirs").touch()
         return original(one, other)
 
-    monkeypatch.setattr("rs_tensor_encoder.target.os.rename", rename)
+    monkeypatch.setattr("rs_tensor_encoder.storage.target.os.rename", rename)
     with pytest.raises(TargetError, match="Directory not empty"):
         encode(bigearthnet, str(out))
     assert os.listdir(out) == ["theirs"]
@@ -74,7 +74,7 @@ def test_a_mount_point_is_told_at_once(run, roots, small_disk):
 
 def test_the_target_is_looked_at_before_the_search(run, made_up, tmp_path, monkeypatch):
     """Of two mistakes, the one that is found at once."""
-    monkeypatch.setattr("rs_tensor_encoder.discovery.discover", None)
+    monkeypatch.setattr("rs_tensor_encoder.sources.discover.discover", None)
     (tmp_path / "out" / "x").mkdir(parents=True)
     for more in ([], ["--dry-run"]):
         outcome = run("--bigearthnet-s1-root", made_up.sentinel_1, tmp_path / "out", *more)
@@ -137,8 +137,8 @@ def test_a_file_system_that_does_not_say_what_it_is(tmp_path, monkeypatch):
     def no(_):
         raise OSError(38, os.strerror(38))
 
-    monkeypatch.setattr("rs_tensor_encoder.preflight.os.statvfs", no)
-    monkeypatch.setattr("rs_tensor_encoder.preflight.os.access", lambda *_: False)
+    monkeypatch.setattr("rs_tensor_encoder.storage.preflight.os.statvfs", no)
+    monkeypatch.setattr("rs_tensor_encoder.storage.preflight.os.access", lambda *_: False)
     with pytest.raises(TargetError, match="Permission denied"):
         preflight.check_target([], str(tmp_path / "out"))
 

@@ -170,11 +170,11 @@ def test_a_second_request_interrupts_at_once(source, target):
     # The first is heard, but nobody ever acts on it: only the second can end this.
     code = f"""
 import sys, threading
-from rs_tensor_encoder.cli import interrupts, main
+from rs_tensor_encoder.cli import main, signals
 class Unheard(threading.Event):
     def is_set(self):
         return False
-interrupts.threading.Event = Unheard
+signals.threading.Event = Unheard
 sys.exit(main({["check", *source, target, "--workers", "2", "--json"]!r}))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -203,7 +203,7 @@ def test_a_hangup_that_is_ignored_stays_ignored(source, target):
 
 SLOW = """
 import os, signal, sys, time
-from rs_tensor_encoder import {module}
+from rs_tensor_encoder.{package} import {module}
 from rs_tensor_encoder.cli import main
 function = {module}.{name}
 def asked(*words, **options):
@@ -217,16 +217,16 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("package", "module", "name"),
     [
-        pytest.param("discovery", "_check_keys", id="search"),
-        pytest.param("opening", "_check_structure", id="structure"),
-        pytest.param("checker", "_check_keys", id="keys"),
+        pytest.param("sources", "discover", "_check_keys", id="search"),
+        pytest.param("storage", "environment", "_check_structure", id="structure"),
+        pytest.param("checking", "against_sources", "_check_keys", id="keys"),
     ],
 )
 @pytest.mark.parametrize("number", ASKING)
-def test_a_check_can_be_interrupted_in_every_part(source, target, module, name, number):
-    code = SLOW.format(module=module, name=name, number=int(number))
+def test_a_check_can_be_interrupted_in_every_part(source, target, package, module, name, number):
+    code = SLOW.format(package=package, module=module, name=name, number=int(number))
     words = [sys.executable, "-c", code, "check", *source, target]
     done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "")

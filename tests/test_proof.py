@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from oracles import records, signed
-from rs_tensor_encoder.opening import can_verify, verify
+from rs_tensor_encoder.storage.environment import can_verify, verify
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_a_check_by_digests_can_be_interrupted(many_patches, tmp_path):
     # Sent to itself at the first record: a moment that does not depend on the machine.
     code = f"""
 import os, signal, sys
-from rs_tensor_encoder import proof
+from rs_tensor_encoder.checking import against_digests as proof
 from rs_tensor_encoder.cli import main
 digest_of = proof.digest_of
 def interrupted(value):
@@ -216,7 +216,9 @@ def test_untrusted_databases_are_verified_before_they_are_opened(run, copy, root
         assert run(*verb, "--untrusted", copy).code == 0
     path = copy / "data.mdb"
     whole = path.read_bytes()
-    monkeypatch.setattr("rs_tensor_encoder.opening.open_environment", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(
+        "rs_tensor_encoder.storage.environment.open_environment", lambda *_, **__: 1 / 0
+    )
     # Pages that bear their own number have structure; the others are the inside of values.
     pages = [
         page
@@ -241,7 +243,7 @@ def test_untrusted_databases_are_verified_before_they_are_opened(run, copy, root
 
 
 def test_untrusted_without_a_verifier_is_refused(run, copy, monkeypatch):
-    monkeypatch.setattr("rs_tensor_encoder.opening.can_verify", lambda: False)
+    monkeypatch.setattr("rs_tensor_encoder.storage.environment.can_verify", lambda: False)
     outcome = run("info", "--untrusted", copy)
     assert outcome.code == 4
     assert "needs lmdb 3.0 or newer" in outcome.err

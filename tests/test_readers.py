@@ -4,7 +4,7 @@ import lmdb
 import pytest
 import safetensors.numpy
 
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 
 BANDS = {f"B0{i}" for i in range(1, 10)} | {"B8A", "B11", "B12"}
 

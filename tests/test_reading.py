@@ -17,8 +17,8 @@ import pytest
 
 from oracles import rasterio_bands
 from reading import digest
-from rs_tensor_encoder.cli.demo import _SNIPPET
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.cli.commands.demo import _SNIPPET
+from rs_tensor_encoder.encoding.encode import encode
 from test_docs import blocks
 
 HERE = Path(__file__).parent
@@ -41,9 +41,9 @@ def snippets():
 @pytest.fixture(scope="module")
 def place(made_up, tmp_path_factory):
     """A directory with both databases, under the names of the README."""
-    from rs_tensor_encoder.discovery import discover
-    from rs_tensor_encoder.layout import builtin
-    from rs_tensor_encoder.sources import Source
+    from rs_tensor_encoder.layouts.parser import builtin
+    from rs_tensor_encoder.sources.discover import discover
+    from rs_tensor_encoder.sources.plan import Source
 
     place = tmp_path_factory.mktemp("reading")
     layouts = {layout.name: layout for layout in builtin()}

@@ -8,19 +8,20 @@ import lmdb
 import pytest
 
 from oracles import records
-from rs_tensor_encoder import encoder, target
-from rs_tensor_encoder.database import Writer
-from rs_tensor_encoder.digests import Digests, digest_of
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding import encode as encode_module
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.journal import Journal
+from rs_tensor_encoder.storage import target
+from rs_tensor_encoder.storage.digest_file import Digests, digest_of
+from rs_tensor_encoder.storage.journal import Journal
+from rs_tensor_encoder.storage.writer import Writer
 
 
 def interrupted(plan, path, monkeypatch):
     """Stop behind the first of many commits."""
     stop = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr("rs_tensor_encoder.batches.BATCH", 1)
+        patch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1)
         report = encode(plan, str(path), stop=stop, progress=lambda *_: stop.set())
     assert report.interrupted
     return report
@@ -61,7 +62,7 @@ def test_a_death_while_what_is_left_is_cleared_away(bigearthnet, tmp_path, monke
 
 def test_an_interruption_with_work_under_way_is_not_an_end(bigearthnet, tmp_path, monkeypatch):
     """All batches are cut and handed out when it comes: what they become is not waited for."""
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     counts = []
     for stopped in range(1, 13):
         stop = threading.Event()
@@ -108,8 +109,8 @@ def test_an_entry_without_a_record_is_not_evidence(plan_of, own_sample, tmp_path
         original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr("rs_tensor_encoder.batches.BATCH", 1)
-        patch.setattr(encoder.Writer, "append", append)
+        patch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 1)
+        patch.setattr(encode_module.Writer, "append", append)
         with pytest.raises(KeyboardInterrupt):
             encode(plan, str(tmp_path / "out"))
     second = plan.patches[1]

@@ -8,12 +8,12 @@ import tracemalloc
 
 import pytest
 
-from rs_tensor_encoder.discovery import discover
 from rs_tensor_encoder.errors import SourceError
-from rs_tensor_encoder.layout import parse
-from rs_tensor_encoder.left_aside import Reason
-from rs_tensor_encoder.recognise import tail
-from rs_tensor_encoder.sources import Source
+from rs_tensor_encoder.inspection.identify import tail
+from rs_tensor_encoder.layouts.parser import parse
+from rs_tensor_encoder.sources.discover import discover
+from rs_tensor_encoder.sources.left_aside import Reason
+from rs_tensor_encoder.sources.plan import Source
 from trees import PATCHES, SIBLINGS
 
 S1 = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{}_48"
@@ -258,7 +258,7 @@ def test_optional_files_are_looked_for_many_at_once(tmp_path, monkeypatch):
             together.wait()
         return lstat(path)
 
-    monkeypatch.setattr("rs_tensor_encoder.sources.os.lstat", slow)
+    monkeypatch.setattr("rs_tensor_encoder.sources.plan.os.lstat", slow)
     assert list(plan.files_of(plan.patches)) == expected
     assert next(looks) > 200
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import lmdb
 import pytest
 
-from rs_tensor_encoder import space
-from rs_tensor_encoder.database import Writer
 from rs_tensor_encoder.errors import OutOfSpaceError, TargetError
+from rs_tensor_encoder.storage.writer import Writer
+from rs_tensor_encoder.util import disk_space
 
 
 @pytest.fixture(params=[errno.ENOSYS, errno.EACCES, errno.EOPNOTSUPP, errno.EIO, 0])
@@ -22,7 +22,7 @@ def untold(request, monkeypatch):
             raise OSError(request.param, os.strerror(request.param))
         return SimpleNamespace(f_blocks=0, f_bavail=0, f_frsize=4096)
 
-    monkeypatch.setattr(space.os, "statvfs", statvfs)
+    monkeypatch.setattr(disk_space.os, "statvfs", statvfs)
 
 
 @pytest.mark.usefixtures("untold")
@@ -47,4 +47,4 @@ def test_a_commit_that_fails_says_what_lmdb_says(tmp_path, text, kind):
 
 def test_room_is_what_this_user_may_take(tmp_path):
     stat = os.statvfs(tmp_path)
-    assert abs(space.free_at(str(tmp_path)) - stat.f_bavail * stat.f_frsize) < 1 << 30
+    assert abs(disk_space.free_at(str(tmp_path)) - stat.f_bavail * stat.f_frsize) < 1 << 30

@@ -8,7 +8,7 @@ import pytest
 
 from oracles import value_of
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.batches import encode_batch
+from rs_tensor_encoder.encoding.batching import encode_batch
 from rs_tensor_encoder.errors import PatchError
 from tiff_factory import LONG, SHORT, ramp, strips
 

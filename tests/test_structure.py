@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import problems
-from rs_tensor_encoder.opening import DATA, can_verify, open_environment
-from rs_tensor_encoder.structure import proved
+from rs_tensor_encoder.storage.environment import DATA, can_verify, open_environment
+from rs_tensor_encoder.storage.structure import proved
 
 needs_verifier = pytest.mark.skipif(
     not can_verify(), reason="lmdb before 3.0 has no verifier to compare with"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harm import compiled
-from rs_tensor_encoder.sample import write_sample
+from rs_tensor_encoder.demo.sample import write_sample
 
 LAYOUT = """\
 patch = "file"

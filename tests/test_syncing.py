@@ -9,7 +9,7 @@ import pytest
 
 from harm import Range, compiled, without_privileges, write_source
 from oracles import records
-from rs_tensor_encoder import syncing
+from rs_tensor_encoder.util import sync
 
 NOTE = "cannot be synced, so a power loss"
 
@@ -77,7 +77,7 @@ def test_a_directory_that_may_not_be_read(tmp_path):
     closed.mkdir()
     closed.chmod(0o300)
     program = (
-        "import sys; from rs_tensor_encoder.syncing import sync_directory\n"
+        "import sys; from rs_tensor_encoder.util.sync import sync_directory\n"
         "print(sync_directory(sys.argv[1]))"
     )
     for path, answer in ((closed, "False"), (tmp_path, "True")):
@@ -85,5 +85,5 @@ def test_a_directory_that_may_not_be_read(tmp_path):
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == answer
     with pytest.raises(NotADirectoryError):
-        syncing.sync_directory(__file__)
+        sync.sync_directory(__file__)
     closed.chmod(0o700)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.batches import new_encoder
+from rs_tensor_encoder.encoding.batching import new_encoder
 from rs_tensor_encoder.errors import PatchError
 
 

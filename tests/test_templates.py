@@ -2,7 +2,7 @@
 
 import pytest
 
-from rs_tensor_encoder import templates
+from rs_tensor_encoder.layouts import templates
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from harm import compiled
-from rs_tensor_encoder import _tiff, helpers
-from rs_tensor_encoder.batches import larger
-from rs_tensor_encoder.helpers import Helpers
-from rs_tensor_encoder.threads import Threads
+from rs_tensor_encoder import _tiff
+from rs_tensor_encoder.encoding.batching import larger
+from rs_tensor_encoder.encoding.workers import Threads
+from rs_tensor_encoder.util import prefetch
+from rs_tensor_encoder.util.prefetch import Helpers
 from tiff_factory import ramp, strips
 
 
@@ -208,7 +209,7 @@ def test_it_goes_on_with_the_helpers_that_can_be(started, allowed):
 def test_what_dead_helpers_had_begun_is_done_again(monkeypatch, dead):
     """Some die with a job in hand, some live."""
     numbers = itertools.count()
-    serve = helpers._serve
+    serve = prefetch._serve
 
     def serve_or_die(jobs):
         if next(numbers) < dead:
@@ -220,6 +221,6 @@ def test_what_dead_helpers_had_begun_is_done_again(monkeypatch, dead):
         time.sleep(0.001)
         return -item
 
-    monkeypatch.setattr(helpers, "_serve", serve_or_die)
+    monkeypatch.setattr(prefetch, "_serve", serve_or_die)
     with Helpers(4) as some:
         assert list(some.map(slow, range(200))) == [-item for item in range(200)]

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from oracles import our_bands, our_value, rasterio_bands, value_of
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.digests import digest_of
 from rs_tensor_encoder.errors import PatchError
+from rs_tensor_encoder.storage.digest_file import digest_of
 from tiff_factory import ASCII, LONG, SHORT, ramp, strips
 
 # The files that tests write lie nowhere on Earth.

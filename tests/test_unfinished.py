@@ -20,13 +20,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracles import records
-from rs_tensor_encoder import locking, unfinished
-from rs_tensor_encoder.encoder import encode
+from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import TargetError
-from rs_tensor_encoder.opening import DATA, open_reading
-from rs_tensor_encoder.target import locked
-from rs_tensor_encoder.unfinished import Unfinished, being_written, partial_of
-from rs_tensor_encoder.values import header_of
+from rs_tensor_encoder.storage import locking, unfinished
+from rs_tensor_encoder.storage.environment import DATA, open_reading
+from rs_tensor_encoder.storage.safetensors_header import header_of
+from rs_tensor_encoder.storage.target import locked
+from rs_tensor_encoder.storage.unfinished import Unfinished, being_written, partial_of
 
 #: Seconds after which something that should have happened counts as not happening.
 PATIENCE = 60
@@ -204,7 +204,8 @@ def test_a_database_that_grows_can_be_opened(writer):
 # A real encoder, in small commits, so that there are many moments to look at it.
 SLOW = """
 import sys, time
-from rs_tensor_encoder import batches, database
+from rs_tensor_encoder.encoding import batching as batches
+from rs_tensor_encoder.storage import writer as database
 from rs_tensor_encoder.cli import main
 batches.BATCH = 200_000
 append = database.Writer.append
@@ -310,7 +311,7 @@ def test_an_end_that_comes_while_it_is_looked_at(
 ):
     target = tmp_path / "out"
     stop = threading.Event()
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     encode(bigearthnet, str(target), stop=stop, progress=lambda *_: stop.set())
 
     def meanwhile(_):
@@ -334,7 +335,7 @@ def test_who_asks_for_the_lock_keeps_no_encoder_out(tmp_path):
     (partial / "rs-tensor-encoder.json").touch()
     code = (
         "import sys\n"
-        "from rs_tensor_encoder.unfinished import being_written\n"
+        "from rs_tensor_encoder.storage.unfinished import being_written\n"
         "print(flush=True)\n"
         "while True: being_written(sys.argv[1])\n"
     )
@@ -377,7 +378,7 @@ def test_an_encoder_asks_again_for_a_lock_that_is_held_for_a_moment(tmp_path, mo
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks(run, bigearthnet, tmp_path, monkeypatch, number):
     stop = threading.Event()
-    monkeypatch.setattr("rs_tensor_encoder.batches.BATCH", 200_000)
+    monkeypatch.setattr("rs_tensor_encoder.encoding.batching.BATCH", 200_000)
     encode(bigearthnet, str(tmp_path / "out"), stop=stop, progress=lambda *_: stop.set())
 
     def refuse(*_):

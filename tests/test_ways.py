@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rs_tensor_encoder import _tiff
-from rs_tensor_encoder.batches import DECODE, encode_batch, new_encoder
+from rs_tensor_encoder.encoding.batching import DECODE, encode_batch, new_encoder
 from rs_tensor_encoder.errors import PatchError, SourceError
 
 CODECS = [None, "lzw", "packbits", "zlib", "zstd", "lzma"]

@@ -3,7 +3,7 @@
 import numpy as np
 import tifffile
 
-from rs_tensor_encoder.recognise import tail
+from rs_tensor_encoder.inspection.identify import tail
 
 TILE = "ENMAP01-____L2A-DT0000004950_20221103T162438Z_001_V010110_20221118T145147Z"
 SCENE = "20200604T054639_20200604T054831_T43RCP"

@@ -4,9 +4,6 @@ import enum
 import errno
 import os
 
-from rs_tensor_encoder import names
-from rs_tensor_encoder.filetype import archive_kind
-
 
 class EncoderError(Exception):
     """Root of all errors that the user can do something about."""
@@ -49,7 +46,7 @@ class PatchError(EncoderError, ValueError):
     def __init__(
         self, path: str | bytes, reason: str, errno: int = 0, kind: int = Kind.OTHER
     ) -> None:
-        self.path = names.decode(os.fsencode(path)).rstrip("/")
+        self.path = os.fsencode(path).decode("utf-8", "surrogateescape").rstrip("/")
         self.reason = reason
         self.errno = errno
         self.kind = Kind(kind)
@@ -104,17 +101,3 @@ def missing(path: str) -> str:
     if os.path.islink(path):
         return f"is a symbolic link that leads nowhere (to {os.readlink(path)})"
     return "does not exist"
-
-
-def no_directory(path: str) -> str:
-    """Say why a path is not a directory that could be looked into."""
-    try:
-        os.stat(path)
-    except PermissionError as error:
-        return f"cannot be looked at: {error.strerror}"
-    except OSError:
-        return missing(path)
-    kind = archive_kind(path)
-    if kind is not None:
-        return f"is {kind}: unpack it first, and name the directory that it was unpacked to"
-    return "is not a directory: name the one that the files are in"

@@ -14,8 +14,8 @@ import click
 from click_default_group import DefaultGroup
 
 from rs_tensor_encoder import __version__
-from rs_tensor_encoder.cli.interrupts import is_new, requests
 from rs_tensor_encoder.cli.output import OutputError, fail, has_directory, say
+from rs_tensor_encoder.cli.signals import is_new, requests
 from rs_tensor_encoder.errors import EncoderError
 
 VERBS = ("encode", "check", "info", "layouts", "demo")
@@ -30,7 +30,7 @@ class _Verbs(DefaultGroup):  # type: ignore[misc]
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         # Anything that is not a verb is the first word of the default one.
         verb = cmd_name if cmd_name in VERBS else VERBS[0]
-        module = importlib.import_module(f"rs_tensor_encoder.cli.{verb}")
+        module = importlib.import_module(f"rs_tensor_encoder.cli.commands.{verb}")
         self.commands[verb] = module.command
         found: click.Command | None = super().get_command(ctx, cmd_name)
         return found

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from rs_tensor_encoder.errors import EncoderError
-from rs_tensor_encoder.left_aside import LeftAside
-from rs_tensor_encoder.plain import plain
+from rs_tensor_encoder.sources.left_aside import LeftAside
+from rs_tensor_encoder.util.text import plain
 
 
 class OutputError(EncoderError):

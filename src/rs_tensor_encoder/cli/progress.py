@@ -9,8 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from rs_tensor_encoder.cli.output import say
-from rs_tensor_encoder.closing import Closing
-from rs_tensor_encoder.plain import counted, sized
+from rs_tensor_encoder.util.closeable import Closing
+from rs_tensor_encoder.util.text import counted, sized
 
 # Seconds between two lines where there is no terminal.
 _INTERVAL = 30.0

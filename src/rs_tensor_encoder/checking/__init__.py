@@ -1,0 +1,1 @@
+"""The proof: databases compared with their sources or with digests."""

@@ -1,0 +1,1 @@
+"""A small sample dataset, and a picture of one of its patches."""

@@ -1,0 +1,1 @@
+"""From a plan to a database: batches, worker threads, the writer."""

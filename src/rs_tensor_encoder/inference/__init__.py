@@ -1,0 +1,1 @@
+"""A layout proposed for a tree, and held against it."""

@@ -1,0 +1,1 @@
+"""What trees and files are: looked at without decoding, for people."""

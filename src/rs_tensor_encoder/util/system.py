@@ -4,13 +4,46 @@ import contextlib
 import os
 from typing import NamedTuple
 
+from rs_tensor_encoder.util.cpu_quota import cpu_quotas, positive
+
 #: What stands for a fact that the system does not tell.
 UNKNOWN = "unknown"
 
 
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+def processors(root: str = "/") -> int:
+    """Return the number of processors that this process may use.
+
+    It is the minimum of three limits, of which each may be absent:
+
+    - the CPU affinity (``sched_getaffinity(2)``); where the system has none, as macOS, the
+      number of processors of the machine;
+    - the CPU quotas of the control groups of this process, see `cpu_quota`;
+    - ``SLURM_CPUS_PER_TASK``, which Slurm sets for a job that was submitted with
+      ``--cpus-per-task`` (``sbatch(1)``, "Output Environment Variables"), and which no file
+      tells where Slurm confines jobs neither by affinity nor by control groups.
+
+    Nothing is cached, and files of ``/proc`` and ``/sys`` are read in each call: call it once
+    per run, not once per patch.
+
+    Parameters
+    ----------
+    root : str
+        Directory that holds ``proc`` and ``sys``.
+
+    Returns
+    -------
+    int
+        At least 1. A quota of one and a half processors counts as 2.
+    """
+    limits = [*cpu_quotas(root)]
+    if hasattr(os, "sched_getaffinity"):
+        limits.append(len(os.sched_getaffinity(0)))
+    else:
+        limits.append(os.cpu_count() or 1)
+    requested = positive(os.environ.get("SLURM_CPUS_PER_TASK", ""))
+    if requested is not None:
+        limits.append(requested)
+    return min(limits)
 
 
 def boot_id() -> str:

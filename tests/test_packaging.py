@@ -12,7 +12,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 import check_wheel
 import sources
@@ -206,37 +205,6 @@ def test_the_source_distribution_has_what_it_needs_and_nothing_else(sdist):
     kept = {name for name in done.stdout.split("\n") if name and (ROOT / name).exists()}
     left_out = {name for name in kept if name.startswith((".ci/", ".github/", ".gitignore"))}
     assert sdist - {"PKG-INFO"} == kept - left_out
-
-
-def _release():
-    return (ROOT / ".github/workflows/release.yml").read_text()
-
-
-def test_the_release_parses_and_its_actions_are_pinned():
-    if not (ROOT / ".github").is_dir():
-        pytest.skip("not a git checkout: a source distribution has no workflows")
-    jobs = yaml.safe_load(_release())["jobs"]
-    for name, job in jobs.items():
-        assert set(job.get("needs", [])) <= jobs.keys(), name
-    # The line, not the value: the tag is in its comment.
-    lines = [line for line in _release().splitlines() if "uses:" in line]
-    assert len(lines) == sum("uses" in step for job in jobs.values() for step in job["steps"])
-    for line in lines:
-        assert re.fullmatch(r" +- uses: [\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+(\.\d+){2}", line), line
-
-
-def test_the_release_runs_what_there_is():
-    if not (ROOT / ".github").is_dir():
-        pytest.skip("not a git checkout: a source distribution has no workflows")
-    makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"\bmake ([a-z -]+)$", _release(), re.MULTILINE)
-    assert len(targets) >= 5
-    for target in {word for words in targets for word in words.split()}:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    scripts = re.findall(r"packaging/[\w.]+", _release())
-    assert scripts
-    for script in scripts:
-        assert (ROOT / script).is_file()
 
 
 DEBOOTSTRAP = """#!/bin/sh

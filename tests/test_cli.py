@@ -80,6 +80,18 @@ def test_help_and_version_are_light():
         assert done.returncode == 0, done.stderr
 
 
+def test_without_a_terminal_no_bar_is_imported(roots, tmp_path):
+    code = (
+        "import sys\n"
+        "from rs_tensor_encoder.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "sys.exit('imported tqdm' if 'tqdm' in sys.modules else code)"
+    )
+    words = [sys.executable, "-c", code, *map(str, roots), tmp_path / "out"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # What a command ends with whose output nobody reads.
 NOBODY_READS = 1
 

@@ -1,12 +1,8 @@
 """How far it is: a bar on a terminal, otherwise a line every 30 seconds."""
 
 import sys
-import threading
 import time
-from contextlib import suppress
 from typing import Any
-
-from tqdm import tqdm
 
 from rs_tensor_encoder.cli.output import say
 from rs_tensor_encoder.util.closeable import Closing
@@ -14,56 +10,6 @@ from rs_tensor_encoder.util.text import counted, sized
 
 # Seconds between two lines where there is no terminal.
 _INTERVAL = 30.0
-
-# Columns left free behind the bar: what a terminal writes of Ctrl-C, given twice, would
-# break the line, and what is broken cannot be taken away again.
-_FREE = 5
-
-# Columns below which there is room for figures, but not for a bar before them.
-_NARROW = 70
-_SHORT = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}, {remaining} left {bar}"
-
-
-class _Terminal:
-    """Stderr, but for errors: the work goes on where the terminal was closed meanwhile."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> None:
-        with suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-
-class _Bar(tqdm):  # type: ignore[misc]
-    """A bar in what there is of columns, taken away at the end with what is behind it."""
-
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        """What the bar is made from, as `tqdm` says it."""
-        found: dict[str, Any] = super().format_dict
-        columns = found["ncols"]
-        if columns:
-            found["ncols"] = max(columns - _FREE, 1)
-            found["bar_format"] = _SHORT if columns < _NARROW else None
-        return found
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if not self.disable:
-            self.display(" " * ((self.format_dict["ncols"] or 0) + _FREE))
-        super().close()
-
-
-# By default, tqdm takes a lock for processes as well, which is a semaphore in /dev/shm.
-_Bar.set_lock(threading.RLock())
 
 
 class Progress(Closing):
@@ -90,11 +36,14 @@ class Progress(Closing):
         self._head_start = (0, 0)
         self._bar: Any = None
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
-            self._bar = _Bar(
+            # Importing tqdm takes 18 ms of processor time, which a run without a bar can save.
+            from rs_tensor_encoder.cli.progress_bar import Bar, Terminal
+
+            self._bar = Bar(
                 total=total,
                 desc=label,
                 unit=" patches",
-                file=_Terminal(sys.stderr),
+                file=Terminal(sys.stderr),
                 dynamic_ncols=True,
                 leave=False,
             )

@@ -113,6 +113,14 @@ def without_privileges():
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
+def size_of(path):
+    """Bytes of a file that others may rename meanwhile; -1 if it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
 def compiled(directory):
     """The shim that puts faults into system calls; None where it cannot be compiled."""
     library = directory / "shim.so"
@@ -196,9 +204,7 @@ class Range:
 
     def wait_until(self, process, moment, *, size):
         """Wait until the database has reached a part of its final size, or the process ended."""
-        while process.poll() is None and not (
-            self.data.exists() and self.data.stat().st_size >= moment * size
-        ):
+        while process.poll() is None and size_of(self.data) < moment * size:
             time.sleep(0.0002)
 
     def stop(self, process):

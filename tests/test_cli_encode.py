@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from harm import without_privileges
+from harm import size_of, without_privileges
 from oracles import records
 from rs_tensor_encoder.cli import signals
 from rs_tensor_encoder.cli.commands.encode import _list_failures
@@ -292,7 +292,7 @@ def test_ctrl_c_ends_after_a_commit_and_says_how_to_go_on(many_patches, tmp_path
     arguments = ["--bigearthnet-s1-root", many_patches, tmp_path / "out", "--workers", "1"]
     process = start(*arguments, "-q")
     data = tmp_path / "out.partial" / "data.mdb"
-    while process.poll() is None and not (data.exists() and data.stat().st_size > 1 << 24):
+    while process.poll() is None and size_of(data) <= 1 << 24:
         time.sleep(0.0005)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)

@@ -16,6 +16,7 @@ import pytest
 import safetensors.numpy
 import tifffile
 
+from harm import size_of
 from oracles import records, signed
 from rs_tensor_encoder.storage.manifest import Manifest
 from rs_tensor_encoder.util.system import boot_id
@@ -373,7 +374,7 @@ def start_and_stop(words, target, size):
     """Start an encoding, and stop it, not knowing where, when it has written so much."""
     process = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE)
     data = Path(f"{target}.partial/data.mdb")
-    while process.poll() is None and not (data.exists() and data.stat().st_size > size):
+    while process.poll() is None and size_of(data) <= size:
         time.sleep(0.0005)
     process.send_signal(signal.SIGSTOP)
     assert process.poll() is None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harm import size_of
 from oracles import records
 
 pytestmark = pytest.mark.skipif(
@@ -246,7 +247,7 @@ def test_an_encoder_starts_no_processes_and_can_go_on(source, tmp_path, shared_m
     words = [*source, tmp_path / "out", "--workers", 1, "--json"]
     process = start(*words, before=before)
     data = tmp_path / "out.partial" / "data.mdb"
-    wait_for(lambda: process.poll() is not None or (data.exists() and os.path.getsize(data) > 8e6))
+    wait_for(lambda: process.poll() is not None or size_of(data) > 8e6)
     assert children(process.pid) == []
     os.killpg(process.pid, number)
     code, out, err = end(process)
@@ -320,7 +321,7 @@ def test_an_encoder_whose_terminal_is_closed(source, tmp_path):
     words = [*source, tmp_path / "out", "--workers", 1]
     process, terminal = on_a_terminal(*words)
     data = tmp_path / "out.partial" / "data.mdb"
-    wait_for(lambda: process.poll() is not None or (data.exists() and os.path.getsize(data) > 8e6))
+    wait_for(lambda: process.poll() is not None or size_of(data) > 8e6)
     os.close(terminal)
     assert process.wait(PATIENCE) > 0
     assert not (tmp_path / "out").exists()
@@ -342,7 +343,7 @@ def test_an_encoder_goes_on_where_only_the_terminal_is_gone(source, tmp_path):
     )
     os.close(theirs)
     data = tmp_path / "out.partial" / "data.mdb"
-    wait_for(lambda: process.poll() is not None or (data.exists() and os.path.getsize(data) > 1e6))
+    wait_for(lambda: process.poll() is not None or size_of(data) > 1e6)
     os.close(ours)
     process.wait(PATIENCE)
     assert len(records(tmp_path / "out")) == 2000

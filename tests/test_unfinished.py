@@ -19,6 +19,7 @@ import safetensors.numpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from harm import size_of
 from oracles import records
 from rs_tensor_encoder.encoding.encode import encode
 from rs_tensor_encoder.errors import TargetError
@@ -268,7 +269,7 @@ def test_info_and_check_beside_an_encoder(run, many_patches, tmp_path):
 def test_info_says_that_it_grows(run, many_patches, tmp_path):
     process = slowly(many_patches, tmp_path / "out")
     data = tmp_path / "out.partial" / DATA
-    while process.poll() is None and not (data.exists() and data.stat().st_size > 1e6):
+    while process.poll() is None and size_of(data) <= 1e6:
         time.sleep(0.001)
     outcome = run("info", tmp_path / "out", "-q")
     process.kill()
